@@ -1,0 +1,16 @@
+// The ground floor: what every other package needs and no word of our domain.
+export { type ClockMs, formatDuration, parseDuration } from './duration.ts'
+export { CodedError, type ErrorDetail } from './errors.ts'
+export {
+  createLogger,
+  formatJsonLine,
+  formatTextLine,
+  type LogFields,
+  type Logger,
+  type LogLevel,
+  type LogRecord,
+  parseLogLevel,
+  silentLogger,
+} from './log.ts'
+export { DecodeError, type DecodeErrorCode, DECODE_ERRORS, Reader } from './reader.ts'
+export { Writer } from './writer.ts'
