@@ -1,0 +1,39 @@
+// From the name a client asks for to the certificates that may answer. RFC 6066 §3, wildcards as RFC 9525 §6.3.
+import type { Credential } from './credential.ts'
+
+/** Synchronous on purpose: certificates are public data that is pushed into memory before it is needed. */
+export interface CertificateStore {
+  /** In order of preference; undefined: nobody here answers to that name. `serverName` is lower case, '' if none. */
+  select(hello: { readonly serverName: string }): readonly Credential[] | undefined
+}
+
+export interface HostCredentials {
+  /** Exact names, or one-label wildcards: `*.example.com` stands for `a.example.com`, not for `a.b.example.com`. */
+  readonly serverNames: readonly string[]
+  /** In order of preference. */
+  readonly credentials: readonly Credential[]
+}
+
+/** Exact name first, then the wildcard of its parent, then `default`. Two look-ups, however many hosts. */
+export function createCertificateStore({
+  hosts,
+  default: fallback,
+}: {
+  hosts: readonly HostCredentials[]
+  default?: readonly Credential[]
+}): CertificateStore {
+  const byName = new Map<string, readonly Credential[]>()
+  for (const { serverNames, credentials } of hosts) {
+    for (const name of serverNames) byName.set(name.toLowerCase(), credentials)
+  }
+  return {
+    select({ serverName }) {
+      if (serverName === '') return fallback
+      return byName.get(serverName) ?? byName.get(wildcardOf(serverName)) ?? fallback
+    },
+  }
+}
+
+function wildcardOf(name: string): string {
+  return `*${name.slice(name.indexOf('.') >>> 0)}`
+}

@@ -1,0 +1,116 @@
+// A certificate chain with what the handshake needs of it, computed once: public data only.
+import { publicKeyId, X509Certificate, type KeyObject } from '../crypto-provider.ts'
+import { TlsError } from '../errors.ts'
+import { writeCertificate } from '../handshake/server-messages.ts'
+import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
+
+/** One certificate that can be served. Constant bytes are shared by all handshakes: do not change them. */
+export interface Credential {
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[]
+  /** SHA-256 of the leaf's SubjectPublicKeyInfo, 32 bytes. */
+  readonly keyId: Uint8Array
+  readonly publicKey: KeyObject
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Uint8Array
+  /** TLS 1.3 schemes the key can do, best first. */
+  readonly schemes: readonly SignatureSchemeName[]
+  /** dNSName subject alternative names, lower case. */
+  readonly names: readonly string[]
+  /** End of validity, milliseconds since the epoch. */
+  readonly notAfterMs: number
+  /** The encoded Certificate message of TLS 1.3. */
+  readonly certificateMessage: Uint8Array
+}
+
+/** A chain longer than this is a mistake, and every client would pay for it in every handshake. */
+const MAX_CHAIN = 10
+
+/**
+ * Reads a PEM chain, leaf first.
+ *
+ * @param limits `schemes`: what the key's home can do, where that is less than the key type allows.
+ * @throws {TlsError} ERR_TLS_CREDENTIAL saying what is wrong with the chain.
+ */
+export function loadCredential({
+  chain: pem,
+  schemes: allowed,
+}: {
+  chain: string
+  schemes?: readonly SignatureSchemeName[]
+}): Credential {
+  const certificates = readPemChain(pem)
+  const leaf = certificates[0] as X509Certificate
+  const publicKey = leaf.publicKey
+  const schemes = schemesOf(publicKey).filter((name) => allowed === undefined || allowed.includes(name))
+  if (schemes.length === 0) {
+    throw new TlsError('ERR_TLS_CREDENTIAL', {
+      detail: `no TLS 1.3 signature scheme fits a ${describeKey(publicKey)} key`,
+    })
+  }
+  const chain = certificates.map((certificate) => new Uint8Array(certificate.raw))
+  return {
+    chain,
+    ...publicKeyId(publicKey),
+    publicKey,
+    schemes,
+    names: dnsNames(leaf),
+    notAfterMs: Date.parse(leaf.validTo),
+    certificateMessage: writeCertificate(chain),
+  }
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+function readPemChain(pem: string): X509Certificate[] {
+  const blocks = pem.match(PEM_CERTIFICATE) ?? []
+  if (blocks.length === 0)
+    throw new TlsError('ERR_TLS_CREDENTIAL', { detail: 'no PEM CERTIFICATE block found' })
+  if (blocks.length > MAX_CHAIN)
+    throw new TlsError('ERR_TLS_CREDENTIAL', {
+      detail: `${blocks.length} certificates, at most ${MAX_CHAIN}`,
+    })
+  const certificates = blocks.map((block, index) => {
+    try {
+      return new X509Certificate(block)
+    } catch (cause) {
+      throw new TlsError('ERR_TLS_CREDENTIAL', {
+        detail: `certificate ${index + 1} of the chain cannot be read`,
+        cause,
+      })
+    }
+  })
+  for (const [index, issuer] of certificates.slice(1).entries()) {
+    // RFC 8446 §4.4.2: each certificate should certify the one before it; clients are not asked to sort.
+    if (!(certificates[index] as X509Certificate).checkIssued(issuer)) {
+      throw new TlsError('ERR_TLS_CREDENTIAL', {
+        detail: `certificate ${index + 2} did not issue certificate ${index + 1}: leaf first, then each issuer`,
+      })
+    }
+  }
+  return certificates
+}
+
+/** Best first: the shortest hash that fits. */
+function schemesOf(key: KeyObject): SignatureSchemeName[] {
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  return (Object.keys(SIGNATURE_SCHEMES) as SignatureSchemeName[]).filter((name) => {
+    const row = SIGNATURE_SCHEMES[name]
+    return (
+      row.tls13 && row.keyType === key.asymmetricKeyType && (row.curve === undefined || row.curve === curve)
+    )
+  })
+}
+
+function describeKey(key: KeyObject): string {
+  return [key.asymmetricKeyType, key.asymmetricKeyDetails?.namedCurve].filter(Boolean).join(' ')
+}
+
+/** node:crypto prints names as `DNS:a.example, DNS:b.example`, quoting those that could confuse; such are no host names. */
+function dnsNames(leaf: X509Certificate): string[] {
+  const names: string[] = []
+  for (const entry of (leaf.subjectAltName ?? '').split(', ')) {
+    if (entry.startsWith('DNS:') && !entry.includes('"')) names.push(entry.slice('DNS:'.length).toLowerCase())
+  }
+  return names
+}

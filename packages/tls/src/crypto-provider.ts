@@ -1,0 +1,195 @@
+// The only importer of node:crypto in the engine: what differs between Node versions is decided here, once, at load.
+import {
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  type ECDH,
+  generateKeyPairSync,
+  type Hash,
+  hash as hashOnce,
+  type KeyObject,
+  randomFillSync,
+  sign,
+  timingSafeEqual,
+  verify,
+  X509Certificate,
+  constants,
+} from 'node:crypto'
+
+export type { Hash, KeyObject }
+export { X509Certificate, createHash, createSecretKey }
+
+export type HashName = 'sha256' | 'sha384'
+export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'
+
+/** The digest of `data` in one call: a third of the cost of a Hash object. The caller owns the result. */
+export function digest(name: HashName, data: Uint8Array): Uint8Array {
+  return hashOnce(name, data, 'buffer')
+}
+
+/** Whether two secrets-derived values are equal, in time that depends only on their (public) lengths. */
+export function equalSecrets(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+// ── randomness ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const POOL_BYTES = 4096
+const pool = new Uint8Array(POOL_BYTES)
+let poolAt = POOL_BYTES
+
+/** `count` public random bytes (hello randoms, nonces; never keys) from a pool that saves a call a handshake. */
+export function publicRandom(count: number): Uint8Array {
+  if (count > POOL_BYTES) return randomFillSync(new Uint8Array(count))
+  if (poolAt + count > POOL_BYTES) {
+    randomFillSync(pool)
+    poolAt = 0
+  }
+  const bytes = pool.slice(poolAt, poolAt + count)
+  poolAt += count
+  return bytes
+}
+
+// ── AEAD ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Bytes of the authentication tag of every AEAD we use. */
+export const TAG_BYTES = 16
+
+// Both calls exist under one signature: node's typings split them by mode, the runtime does not.
+type CreateAeadCipher = (
+  name: AeadName,
+  key: KeyObject,
+  nonce: Uint8Array,
+  options: typeof AEAD_OPTIONS,
+) => import('node:crypto').CipherGCM
+type CreateAeadDecipher = (
+  name: AeadName,
+  key: KeyObject,
+  nonce: Uint8Array,
+  options: typeof AEAD_OPTIONS,
+) => import('node:crypto').DecipherGCM
+const AEAD_OPTIONS = { authTagLength: TAG_BYTES } as const
+export const createAeadCipher = createCipheriv as unknown as CreateAeadCipher
+export const createAeadDecipher = createDecipheriv as unknown as CreateAeadDecipher
+export { AEAD_OPTIONS }
+
+// ── key exchange ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One ephemeral key, used once. `publicKey` is the share as it goes on the wire. */
+export interface EphemeralKey {
+  readonly publicKey: Uint8Array
+  /** The shared secret with the peer's share. @throws if the share is not a valid point or gives the identity. */
+  deriveSharedSecret(peer: Uint8Array): Uint8Array
+}
+
+const X25519_SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex') // RFC 8410 §4: 32 key bytes follow
+
+interface RawX25519 {
+  generate(): { publicKey: Uint8Array; privateKey: KeyObject }
+  derive(privateKey: KeyObject, peer: Uint8Array): Uint8Array
+}
+
+/** Raw import and export: half the cost of going through SubjectPublicKeyInfo, where this Node has it. */
+const rawX25519: RawX25519 = {
+  generate: () =>
+    (
+      generateKeyPairSync as unknown as (
+        type: string,
+        options: object,
+      ) => { publicKey: Uint8Array; privateKey: KeyObject }
+    )('x25519', { publicKeyEncoding: { format: 'raw-public' } }),
+  derive: (privateKey, peer) =>
+    (diffieHellman as unknown as (options: object) => Uint8Array)({
+      privateKey,
+      publicKey: { key: peer, format: 'raw-public', asymmetricKeyType: 'x25519' },
+    }),
+}
+
+const spkiX25519: RawX25519 = {
+  generate: () => {
+    const { publicKey, privateKey } = generateKeyPairSync('x25519')
+    const spki = publicKey.export({ format: 'der', type: 'spki' })
+    return { publicKey: spki.subarray(X25519_SPKI_PREFIX.length), privateKey }
+  },
+  derive: (privateKey, peer) => {
+    const spki = Buffer.concat([X25519_SPKI_PREFIX, peer])
+    return diffieHellman({
+      privateKey,
+      publicKey: createPublicKey({ key: spki, format: 'der', type: 'spki' }),
+    })
+  },
+}
+
+/** Raw keys if this Node has them and they agree with the SPKI path; a wrong answer must not go unnoticed. */
+function chooseX25519(): RawX25519 {
+  try {
+    const a = rawX25519.generate()
+    const b = spkiX25519.generate()
+    const agree = Buffer.compare(
+      rawX25519.derive(a.privateKey, b.publicKey),
+      spkiX25519.derive(b.privateKey, a.publicKey),
+    )
+    return a.publicKey.length === 32 && agree === 0 ? rawX25519 : spkiX25519
+  } catch {
+    return spkiX25519
+  }
+}
+
+const x25519 = chooseX25519()
+
+/** RFC 7748 §5. An all-zero result (a low-order peer point) is an error, RFC 8446 §7.4.2: OpenSSL checks it. */
+export function generateX25519(): EphemeralKey {
+  const { publicKey, privateKey } = x25519.generate()
+  return { publicKey, deriveSharedSecret: (peer) => x25519.derive(privateKey, peer) }
+}
+
+/** RFC 8446 §4.2.8.2. OpenSSL checks that the peer's point is on the curve. */
+export function generateP256(): EphemeralKey {
+  const ecdh: ECDH = createECDH('prime256v1')
+  return { publicKey: ecdh.generateKeys(), deriveSharedSecret: (peer) => ecdh.computeSecret(peer) }
+}
+
+// ── signatures ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** How `node:crypto` is told about a signature: hash undefined for Ed25519, PSS with a salt as long as the hash. */
+export interface SignatureParameters {
+  readonly hash: 'sha256' | 'sha384' | 'sha512' | undefined
+  readonly pss: boolean
+}
+
+function keyInput(key: KeyObject, { pss }: SignatureParameters) {
+  return pss
+    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    : { key, padding: constants.RSA_PKCS1_PADDING }
+}
+
+function keyOptions(key: KeyObject, parameters: SignatureParameters) {
+  return key.asymmetricKeyType === 'rsa' ? keyInput(key, parameters) : { key }
+}
+
+export function verifySignature(
+  key: KeyObject,
+  parameters: SignatureParameters,
+  content: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  return verify(parameters.hash, content, keyOptions(key, parameters), signature)
+}
+
+export function signContent(
+  key: KeyObject,
+  parameters: SignatureParameters,
+  content: Uint8Array,
+): Uint8Array {
+  return sign(parameters.hash, content, keyOptions(key, parameters))
+}
+
+/** SHA-256 of a public key's SubjectPublicKeyInfo: how the engine names a key. */
+export function publicKeyId(key: KeyObject): { spki: Uint8Array; keyId: Uint8Array } {
+  const spki = key.export({ format: 'der', type: 'spki' })
+  return { spki, keyId: digest('sha256', spki) }
+}

@@ -1,0 +1,17 @@
+// ExtensionType code points. RFC 8446 §4.2.
+
+export const ExtensionType = {
+  server_name: 0,
+  status_request: 5,
+  supported_groups: 10,
+  signature_algorithms: 13,
+  application_layer_protocol_negotiation: 16,
+  padding: 21,
+  pre_shared_key: 41,
+  early_data: 42,
+  supported_versions: 43,
+  cookie: 44,
+  psk_key_exchange_modes: 45,
+  signature_algorithms_cert: 50,
+  key_share: 51,
+} as const satisfies Record<string, number>

@@ -1,0 +1,136 @@
+// What is chosen from a ClientHello: pure, cheapest checks first, nothing asymmetric. RFC 8446 §4.1.1.
+import type { Credential } from '../credential/credential.ts'
+import { refuse } from '../errors.ts'
+import type { ServerContext } from '../server-context.ts'
+import { type CipherSuite, CIPHER_SUITES } from './cipher-suite.ts'
+import type { ClientHello } from './client-hello.ts'
+import { checkShare, type NamedGroup } from './named-group.ts'
+import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
+
+export const TLS12 = 0x0303
+export const TLS13 = 0x0304
+
+/** TLS_FALLBACK_SCSV. RFC 7507 §2. */
+const TLS_FALLBACK_SCSV = 0x5600
+
+export interface Choice {
+  readonly suite: CipherSuite
+  readonly group: NamedGroup
+  /** The client's share for `group`; undefined: ask for one with a HelloRetryRequest. */
+  readonly clientShare: Uint8Array | undefined
+  readonly credential: Credential
+  readonly scheme: SignatureSchemeName
+  readonly alpnProtocol: string | undefined
+}
+
+/** @throws {TlsError} with the alert that says what was not in common. */
+export function negotiate(hello: ClientHello, context: ServerContext): Choice {
+  requireTls13(hello)
+  requireMandatoryExtensions(hello)
+  const credentials = selectTenant(hello, context)
+  const suite = selectSuite(hello, context.cipherSuites)
+  const { group, clientShare } = selectGroup(hello, context.groups)
+  const { credential, scheme } = selectCredential(hello, credentials)
+  const alpnProtocol = selectAlpnProtocol(hello, context.alpnProtocols)
+  return { suite, group, clientShare, credential, scheme, alpnProtocol }
+}
+
+/** RFC 8446 §4.2.1: where supported_versions is present, nothing else counts. */
+function requireTls13(hello: ClientHello): void {
+  const offersTls13 = hello.supportedVersions?.includes(TLS13) === true
+  if (!offersTls13) {
+    // RFC 7507 §3: the client says that it fell back from more, and we have more.
+    if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV))
+      refuse('ERR_TLS_INAPPROPRIATE_FALLBACK', 'TLS_FALLBACK_SCSV below TLS 1.3')
+    refuse('ERR_TLS_PROTOCOL_VERSION', 'the client does not offer TLS 1.3')
+  }
+  // RFC 8446 §4.1.2: exactly one byte, zero.
+  if (hello.legacyCompressionMethods.length !== 1)
+    refuse('ERR_TLS_ILLEGAL_PARAMETER', 'compression offered in TLS 1.3')
+}
+
+/** RFC 8446 §9.2. */
+function requireMandatoryExtensions(hello: ClientHello): void {
+  if (hello.supportedGroups === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'supported_groups')
+  if (hello.keyShares === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'key_share')
+  if (hello.signatureAlgorithms === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'signature_algorithms')
+  // RFC 8446 §4.2.9
+  if (hello.hasPreSharedKey && !hello.hasPskKeyExchangeModes)
+    refuse('ERR_TLS_MISSING_EXTENSION', 'psk_key_exchange_modes')
+}
+
+function selectTenant(hello: ClientHello, { certificates }: ServerContext): readonly Credential[] {
+  const credentials = certificates.select(hello)
+  if (credentials !== undefined && credentials.length > 0) return credentials
+  if (hello.serverName === '')
+    return refuse('ERR_TLS_MISSING_EXTENSION', 'server_name, and there is no default certificate')
+  return refuse('ERR_TLS_UNRECOGNIZED_NAME', hello.serverName)
+}
+
+/** Our order, unless the client puts ChaCha20 before every AES suite: then it has no AES instructions. */
+function selectSuite(hello: ClientHello, ours: readonly CipherSuite[]): CipherSuite {
+  const common = ours.filter((suite) => hello.cipherSuites.includes(suite.code))
+  const chacha = common.find((suite) => suite.aead === 'chacha20-poly1305')
+  if (chacha !== undefined && prefersChaCha(hello.cipherSuites)) return chacha
+  return common[0] ?? refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no cipher suite in common')
+}
+
+function prefersChaCha(offered: readonly number[]): boolean {
+  for (const code of offered) {
+    if (code === CIPHER_SUITES.TLS_CHACHA20_POLY1305_SHA256.code) return true
+    if (
+      code === CIPHER_SUITES.TLS_AES_128_GCM_SHA256.code ||
+      code === CIPHER_SUITES.TLS_AES_256_GCM_SHA384.code
+    )
+      return false
+  }
+  return false
+}
+
+/** RFC 8446 §4.2.8: a share we can use, in our order; else a group to ask for one. */
+function selectGroup(
+  hello: ClientHello,
+  ours: readonly NamedGroup[],
+): { group: NamedGroup; clientShare: Uint8Array | undefined } {
+  const groups = hello.supportedGroups ?? []
+  const shares = hello.keyShares ?? []
+  for (const share of shares) {
+    if (!groups.includes(share.group))
+      refuse('ERR_TLS_ILLEGAL_PARAMETER', `share for group ${share.group}, which is not in supported_groups`)
+  }
+  for (const group of ours) {
+    const share = shares.find((candidate) => candidate.group === group.code)
+    if (share === undefined) continue
+    checkShare(group, share.keyExchange)
+    return { group, clientShare: share.keyExchange }
+  }
+  const retry = ours.find((group) => groups.includes(group.code))
+  return { group: retry ?? refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no group in common'), clientShare: undefined }
+}
+
+function selectCredential(
+  hello: ClientHello,
+  credentials: readonly Credential[],
+): { credential: Credential; scheme: SignatureSchemeName } {
+  const offered = hello.signatureAlgorithms ?? []
+  for (const credential of credentials) {
+    const scheme = credential.schemes.find((name) => offered.includes(SIGNATURE_SCHEMES[name].code))
+    if (scheme !== undefined) return { credential, scheme }
+  }
+  return refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no signature scheme in common with a certificate of this name')
+}
+
+/** RFC 7301 §3.2, our order. A client without ALPN gets no ALPN: HTTP/1.1 by convention. */
+function selectAlpnProtocol(hello: ClientHello, ours: readonly string[]): string | undefined {
+  const offered = hello.alpnProtocols
+  if (offered === undefined || ours.length === 0) return undefined
+  return (
+    ours.find((name) => offered.includes(name)) ??
+    refuse('ERR_TLS_NO_APPLICATION_PROTOCOL', offered.map(printable).join(', '))
+  )
+}
+
+/** A peer's bytes in an error: nothing but printable ASCII. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\x21-\x7e]/g, '?')
+}

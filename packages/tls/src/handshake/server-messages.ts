@@ -1,0 +1,152 @@
+// The messages a TLS 1.3 server writes. RFC 8446 §4.
+import { Writer } from '@latchkey/core'
+import type { CipherSuite } from './cipher-suite.ts'
+import { ExtensionType } from './extension-type.ts'
+import { HandshakeType } from './handshake-type.ts'
+import type { NamedGroup } from './named-group.ts'
+import { TLS12, TLS13 } from './negotiate.ts'
+import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
+
+const NULL_COMPRESSION = 0
+
+/** Every handshake message: type, three bytes of length, body. RFC 8446 §4. */
+function message(type: number, body: (writer: Writer) => void, capacity = 256): Uint8Array {
+  return new Writer(capacity).u8(type).vector24(body).finish()
+}
+
+export interface ServerHelloFields {
+  readonly random: Uint8Array
+  readonly legacySessionId: Uint8Array
+  readonly suite: CipherSuite
+  readonly group: NamedGroup
+  readonly serverShare: Uint8Array
+}
+
+/**
+ *     struct {
+ *         ProtocolVersion legacy_version = 0x0303;
+ *         Random random;
+ *         opaque legacy_session_id_echo<0..32>;
+ *         CipherSuite cipher_suite;
+ *         uint8 legacy_compression_method = 0;
+ *         Extension extensions<6..2^16-1>;      supported_versions, key_share
+ *     } ServerHello;
+ */
+export function writeServerHello({
+  random,
+  legacySessionId,
+  suite,
+  group,
+  serverShare,
+}: ServerHelloFields): Uint8Array {
+  return serverHello(random, legacySessionId, suite, (extensions) => {
+    extensions.u16(ExtensionType.key_share).vector16((body) => body.u16(group.code).opaque16(serverShare))
+  })
+}
+
+/** ServerHello.random that makes it a HelloRetryRequest: SHA-256 of "HelloRetryRequest". RFC 8446 §4.1.3. */
+// biome-ignore format: eight bytes a row
+export const HELLO_RETRY_REQUEST_RANDOM = Uint8Array.of(
+  0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11,
+  0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+  0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e,
+  0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+)
+
+/** A ServerHello that names the group it wants a share for. No cookie: we keep state. RFC 8446 §4.1.4. */
+export function writeHelloRetryRequest(
+  legacySessionId: Uint8Array,
+  suite: CipherSuite,
+  group: NamedGroup,
+): Uint8Array {
+  return serverHello(HELLO_RETRY_REQUEST_RANDOM, legacySessionId, suite, (extensions) => {
+    extensions.u16(ExtensionType.key_share).vector16((body) => body.u16(group.code))
+  })
+}
+
+function serverHello(
+  random: Uint8Array,
+  legacySessionId: Uint8Array,
+  suite: CipherSuite,
+  keyShare: (writer: Writer) => void,
+): Uint8Array {
+  return message(HandshakeType.server_hello, (body) => {
+    body.u16(TLS12).opaque(random).opaque8(legacySessionId).u16(suite.code).u8(NULL_COMPRESSION)
+    body.vector16((extensions) => {
+      keyShare(extensions)
+      extensions.u16(ExtensionType.supported_versions).vector16((version) => version.u16(TLS13))
+    })
+  })
+}
+
+/** RFC 8446 §4.3.1: only what the client offered. `server_name` is the empty acknowledgement of RFC 6066 §3. */
+export function writeEncryptedExtensions({
+  alpnProtocol,
+  hasServerName,
+}: {
+  alpnProtocol: string | undefined
+  hasServerName: boolean
+}): Uint8Array {
+  return message(
+    HandshakeType.encrypted_extensions,
+    (body) => {
+      body.vector16((extensions) => {
+        if (hasServerName) extensions.u16(ExtensionType.server_name).u16(0)
+        if (alpnProtocol !== undefined) {
+          extensions.u16(ExtensionType.application_layer_protocol_negotiation).vector16((alpn) => {
+            alpn.vector16((names) => names.vector8((name) => writeLatin1(name, alpnProtocol)))
+          })
+        }
+      })
+    },
+    64,
+  )
+}
+
+function writeLatin1(writer: Writer, text: string): void {
+  for (let index = 0; index < text.length; index++) writer.u8(text.charCodeAt(index))
+}
+
+/**
+ *     struct { opaque cert_data<1..2^24-1>; Extension extensions<0..2^16-1>; } CertificateEntry;
+ *     struct { opaque certificate_request_context<0..2^8-1>; CertificateEntry certificate_list<0..2^24-1>; } Certificate;
+ */
+export function writeCertificate(chain: readonly Uint8Array[]): Uint8Array {
+  const size = chain.reduce((sum, certificate) => sum + certificate.length + 5, 8)
+  return message(
+    HandshakeType.certificate,
+    (body) => {
+      body.u8(0).vector24((list) => {
+        for (const certificate of chain) list.opaque24(certificate).u16(0)
+      })
+    },
+    size,
+  )
+}
+
+export function writeCertificateVerify(scheme: SignatureSchemeName, signature: Uint8Array): Uint8Array {
+  return message(HandshakeType.certificate_verify, (body) =>
+    body.u16(SIGNATURE_SCHEMES[scheme].code).opaque16(signature),
+  )
+}
+
+export function writeFinished(verifyData: Uint8Array): Uint8Array {
+  return message(HandshakeType.finished, (body) => body.opaque(verifyData), 64)
+}
+
+export function writeKeyUpdate(updateRequested: boolean): Uint8Array {
+  return message(HandshakeType.key_update, (body) => body.u8(updateRequested ? 1 : 0), 8)
+}
+
+const SERVER_CONTEXT = 'TLS 1.3, server CertificateVerify'
+
+/** What precedes the transcript hash: 64 spaces, the context string, a zero. RFC 8446 §4.4.3. */
+const CERTIFICATE_VERIFY_PREFIX = new TextEncoder().encode(`${' '.repeat(64)}${SERVER_CONTEXT}\0`)
+
+/** The content a server's CertificateVerify signs: 130 bytes with SHA-256, 146 with SHA-384. RFC 8446 §4.4.3. */
+export function certificateVerifyContent(transcriptHash: Uint8Array): Uint8Array {
+  const content = new Uint8Array(CERTIFICATE_VERIFY_PREFIX.length + transcriptHash.length)
+  content.set(CERTIFICATE_VERIFY_PREFIX)
+  content.set(transcriptHash, CERTIFICATE_VERIFY_PREFIX.length)
+  return content
+}

@@ -1,0 +1,23 @@
+// A TLS 1.3 server engine whose private key may be anywhere: the public face.
+export { type AlertName, ALERTS } from './alert.ts'
+export {
+  type CertificateStore,
+  createCertificateStore,
+  type HostCredentials,
+} from './credential/certificate-store.ts'
+export { type Credential, loadCredential } from './credential/credential.ts'
+export { TLS_ERRORS, TlsError, type TlsErrorCode } from './errors.ts'
+export { CIPHER_SUITES, type CipherSuiteName } from './handshake/cipher-suite.ts'
+export { type GroupName, NAMED_GROUPS } from './handshake/named-group.ts'
+export type { Session } from './handshake/server-handshake.ts'
+export {
+  SIGNATURE_SCHEMES,
+  type SignatureScheme,
+  type SignatureSchemeName,
+} from './handshake/signature-scheme.ts'
+export { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
+export { createServerContext, type ServerContext, type ServerContextOptions } from './server-context.ts'
+export { createLocalSigner } from './signer/local-signer.ts'
+export type { SignaturePurpose, Signer, SignRequest } from './signer/signer.ts'
+export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'
+export { TlsSocket } from './socket/tls-socket.ts'

@@ -1,0 +1,120 @@
+// Protects records in one direction under one traffic secret. RFC 8446 §5.2–§5.5.
+import {
+  AEAD_OPTIONS,
+  createAeadCipher,
+  createAeadDecipher,
+  createSecretKey,
+  type KeyObject,
+  TAG_BYTES,
+} from '../crypto-provider.ts'
+import { refuse } from '../errors.ts'
+import type { CipherSuite } from '../handshake/cipher-suite.ts'
+import { hkdf, trafficKeys } from '../handshake/key-schedule.ts'
+import { ContentType, LEGACY_RECORD_VERSION, RECORD_HEADER_BYTES } from './content-type.ts'
+
+/** Far below 2^53, where numbers stop being exact, and above anything a connection reaches. */
+const MAX_SEQUENCE = 2 ** 48
+const TYPE_BYTES = 1
+
+/**
+ * Owns key, IV and sequence number. The number starts at 0 and only grows, inside {@link seal} and {@link open}: no
+ * nonce can be built anywhere else, none twice.
+ */
+export class RecordProtection {
+  readonly #suite: CipherSuite
+  readonly #key: KeyObject
+  readonly #iv: Uint8Array
+  readonly #nonce: Uint8Array
+  #sequence = 0
+
+  constructor(suite: CipherSuite, trafficSecret: Uint8Array) {
+    const { key, iv } = trafficKeys(hkdf(suite.hash), trafficSecret, suite.keyBytes)
+    this.#suite = suite
+    this.#key = createSecretKey(key)
+    key.fill(0)
+    this.#iv = iv
+    this.#nonce = iv.slice()
+  }
+
+  /** Whether it is time for new keys. RFC 8446 §5.5. */
+  get isWorn(): boolean {
+    return this.#sequence >= this.#suite.recordLimit
+  }
+
+  /**
+   * Appends one protected record to `out`. `content` is at most 2^14 bytes.
+   *
+   *     TLSInnerPlaintext = content ‖ type;  AEAD-Encrypt(key, iv ⊕ sequence, header, inner)
+   */
+  seal(out: Uint8Array[], type: number, content: Uint8Array): void {
+    const length = content.length + TYPE_BYTES + TAG_BYTES
+    const header = Uint8Array.of(
+      ContentType.application_data,
+      LEGACY_RECORD_VERSION >>> 8,
+      LEGACY_RECORD_VERSION & 0xff,
+      length >>> 8,
+      length & 0xff,
+    )
+    const cipher = createAeadCipher(this.#suite.aead, this.#key, this.#nextNonce(), AEAD_OPTIONS)
+    cipher.setAAD(header)
+    out.push(header, cipher.update(content), cipher.update(INNER_TYPE[type] as Uint8Array))
+    cipher.final()
+    out.push(cipher.getAuthTag())
+  }
+
+  /**
+   * The inner plaintext of a protected record: content ‖ type ‖ zeros. A record that fails leaves the sequence number
+   * as it was, so that early data can be skipped (RFC 8446 §4.2.10).
+   *
+   * @returns undefined if the record does not authenticate: why, nobody learns.
+   */
+  open(header: Uint8Array, fragment: Uint8Array): Uint8Array | undefined {
+    const bodyBytes = fragment.length - TAG_BYTES
+    if (bodyBytes < TYPE_BYTES) return undefined
+    const sequence = this.#sequence
+    const decipher = createAeadDecipher(this.#suite.aead, this.#key, this.#nextNonce(), AEAD_OPTIONS)
+    decipher.setAAD(header)
+    decipher.setAuthTag(fragment.subarray(bodyBytes))
+    const plaintext = decipher.update(fragment.subarray(0, bodyBytes))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      this.#sequence = sequence
+      return undefined
+    }
+    return plaintext
+  }
+
+  /** Nonce = IV ⊕ sequence number, big-endian, right-aligned. RFC 8446 §5.3. */
+  #nextNonce(): Uint8Array {
+    const sequence = this.#sequence
+    if (sequence >= MAX_SEQUENCE) refuse('ERR_TLS_INTERNAL', 'record sequence number exhausted')
+    this.#sequence = sequence + 1
+    const iv = this.#iv
+    const nonce = this.#nonce
+    let rest = sequence
+    for (let index = 11; index >= 6; index--) {
+      nonce[index] = (iv[index] as number) ^ (rest & 0xff)
+      rest = Math.floor(rest / 256)
+    }
+    return nonce
+  }
+}
+
+/** One constant byte a content type. */
+const INNER_TYPE: Readonly<Record<number, Uint8Array>> = Object.fromEntries(
+  Object.values(ContentType).map((type) => [type, Uint8Array.of(type)]),
+)
+
+/** Appends one record without protection. */
+export function writePlaintextRecord(out: Uint8Array[], type: number, content: Uint8Array): void {
+  const record = new Uint8Array(RECORD_HEADER_BYTES + content.length)
+  record[0] = type
+  record[1] = LEGACY_RECORD_VERSION >>> 8
+  record[2] = LEGACY_RECORD_VERSION & 0xff
+  record[3] = content.length >>> 8
+  record[4] = content.length
+  record.set(content, RECORD_HEADER_BYTES)
+  out.push(record)
+}

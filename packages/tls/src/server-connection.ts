@@ -1,0 +1,505 @@
+// One TLS 1.3 server connection without a socket: bytes and signatures in, bytes and events out. No timer, no promise.
+//
+// ```mermaid
+// stateDiagram-v2
+//   handshaking --> established: client Finished verified
+//   handshaking --> closed: failure, alert, transport end
+//   established --> closed: both close_notify, failure, alert, transport end
+// ```
+//
+// What may cross: the signature may be answered inside handlers.sign (a local key) or any time later, also after the
+// connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
+import { alertName, type AlertName, writeAlert } from './alert.ts'
+import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
+import type { CipherSuite } from './handshake/cipher-suite.ts'
+import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
+import { hkdf, type TrafficSecrets } from './handshake/key-schedule.ts'
+import {
+  type Established,
+  type HandshakeChannel,
+  serverHandshake,
+  type Session,
+  type Steps,
+} from './handshake/server-handshake.ts'
+import { writeKeyUpdate } from './handshake/server-messages.ts'
+import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
+import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
+import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
+import { RecordProtection, writePlaintextRecord } from './record/record-protection.ts'
+import type { ServerContext } from './server-context.ts'
+import type { SignRequest } from './signer/signer.ts'
+
+/** Called from inside the connection's own methods, in the order things happen. None may throw. */
+export interface ConnectionHandlers {
+  /** Bytes for the transport, in order; the chunks now belong to the transport. At most one call a method call. */
+  write(chunks: Uint8Array[]): void
+  /** Decrypted application data; the bytes now belong to the handler. */
+  data(bytes: Uint8Array): void
+  /** The one private-key operation: answer with {@link ServerConnection.signed} or `signFailed` and this id. */
+  sign(id: number, request: SignRequest): void
+  /** The answer to `id` is not wanted any more. */
+  cancelSign(id: number): void
+  established(session: Session): void
+  /** close_notify came: nothing more will be read. */
+  ended(): void
+  /** The end; nothing comes after. `undefined`: both sides said close_notify. */
+  closed(error: TlsError | undefined): void
+}
+
+/** change_cipher_spec records a client may send: one is usual, more is noise. */
+const MAX_CHANGE_CIPHER_SPEC = 32
+/** Records in a row that carry nothing. */
+const MAX_EMPTY_RECORDS = 16
+/** KeyUpdates in a row without data between them: each costs us a key derivation. */
+const MAX_KEY_UPDATES = 32
+const MAX_USER_CANCELED = 4
+/** What a client may have sent as early data before it learns that we take none, record overhead included. */
+const EARLY_DATA_BUDGET_BYTES = 16_384 + 2048
+
+const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 1 }
+
+type Phase =
+  | { readonly phase: 'handshaking'; readonly steps: Steps<Established>; waiting: Waiting }
+  | { readonly phase: 'established'; readonly suite: CipherSuite; secrets: TrafficSecrets }
+  | { readonly phase: 'closed' }
+
+type Waiting =
+  | { readonly for: 'message'; readonly expected: ExpectedMessage }
+  | { readonly for: 'signature' }
+  /** The steps are running right now. */
+  | { readonly for: 'nothing' }
+
+export class ServerConnection {
+  readonly #handlers: ConnectionHandlers
+  readonly #deframer = new RecordDeframer()
+  readonly #reassembler = new HandshakeReassembler()
+  readonly #channel: HandshakeChannel
+  #phase: Phase
+  #readProtection: RecordProtection | undefined
+  #writeProtection: RecordProtection | undefined
+  // Handshake messages not yet put into records, so that one flight fills as few records as it can.
+  #queued: Uint8Array[] = []
+  #out: Uint8Array[] = []
+  #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
+  #lastSignatureId = 0
+  #earlyDataBudget: number | undefined
+  #hasDecrypted = false
+  #hasSeenClientHello = false
+  #changeCipherSpecs = 0
+  #emptyRecords = 0
+  #keyUpdates = 0
+  #owesKeyUpdate = false
+  #userCanceled = 0
+  #readEnded = false
+  #writeEnded = false
+
+  constructor(
+    context: ServerContext,
+    handlers: ConnectionHandlers,
+    peer: { readonly clientAddress?: string | undefined } = {},
+  ) {
+    this.#handlers = handlers
+    this.#channel = this.#createChannel()
+    const steps = serverHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
+    this.#phase = { phase: 'handshaking', steps, waiting: { for: 'nothing' } }
+    this.#run(() => this.#advance(undefined))
+  }
+
+  get isEstablished(): boolean {
+    return this.#phase.phase === 'established'
+  }
+
+  get isClosed(): boolean {
+    return this.#phase.phase === 'closed'
+  }
+
+  /** Bytes from the transport, split anywhere. Nothing is kept of `bytes` but what is copied. */
+  receive(bytes: Uint8Array): void {
+    if (this.isClosed || this.#readEnded) return
+    this.#run(() => {
+      this.#deframer.push(bytes)
+      while (!this.isClosed && !this.#readEnded) {
+        const record = this.#deframer.next()
+        if (record === undefined) return
+        this.#receiveRecord(record)
+      }
+    })
+  }
+
+  /** The answer to a `sign` request. */
+  signed(id: number, signature: Uint8Array): void {
+    this.#answerSignature(id, signature)
+  }
+
+  /** The `sign` request failed: the client gets internal_error, the reason stays here. */
+  signFailed(
+    id: number,
+    cause?: unknown,
+    code: 'ERR_TLS_SIGNER' | 'ERR_TLS_SIGNER_TIMEOUT' = 'ERR_TLS_SIGNER',
+  ): void {
+    this.#answerSignature(id, new TlsError(code, { cause }))
+  }
+
+  /** Application data; legal once established. Small chunks share a record. */
+  send(chunks: readonly Uint8Array[]): void {
+    if (this.#phase.phase !== 'established' || this.#writeEnded) return
+    this.#run(() => this.#sendApplicationData(chunks))
+  }
+
+  /** Sends close_notify: nothing more will be written. Before the handshake is done it drops the connection. */
+  close(): void {
+    if (this.isClosed || this.#writeEnded) return
+    this.#run(() => {
+      this.#writeEnded = true
+      this.#sendAlert('close_notify')
+      if (this.#readEnded || this.#phase.phase === 'handshaking') this.#finish(undefined)
+    })
+  }
+
+  /** Ends the connection from this side, with the alert of `code` if it has one. */
+  fail(code: TlsErrorCode, detail?: string): void {
+    if (this.isClosed) return
+    this.#run(() => {
+      throw new TlsError(code, { detail })
+    })
+  }
+
+  /** The transport has no more bytes: orderly only after close_notify. */
+  transportEnded(): void {
+    if (this.isClosed || this.#readEnded) return
+    const established = this.#phase.phase === 'established'
+    this.fail(
+      established ? 'ERR_TLS_TRUNCATED' : 'ERR_TLS_TRANSPORT',
+      established ? undefined : 'the client closed during the handshake',
+    )
+  }
+
+  /** The one place where anything thrown becomes an alert, and where what was produced leaves. */
+  #run(work: () => void): void {
+    try {
+      work()
+      this.#flushQueued()
+    } catch (error) {
+      this.#fail(error instanceof TlsError ? error : new TlsError('ERR_TLS_INTERNAL', { cause: error }))
+    }
+    this.#flushOut()
+  }
+
+  #fail(error: TlsError): void {
+    // What is queued was meant for keys that may never exist; the client has seen nothing of it.
+    this.#queued = []
+    if (error.alert !== undefined && !this.#writeEnded) this.#sendAlert(error.alert)
+    this.#finish(error)
+  }
+
+  #finish(error: TlsError | undefined): void {
+    const signature = this.#signature
+    this.#signature = undefined
+    if (this.#phase.phase === 'established') wipe(this.#phase.secrets)
+    this.#phase = { phase: 'closed' }
+    this.#readProtection = undefined
+    this.#flushOut()
+    this.#writeProtection = undefined
+    if (signature !== undefined) this.#handlers.cancelSign(signature.id)
+    this.#handlers.closed(error)
+  }
+
+  // ── handshake ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #advance(answer: HandshakeMessage | Uint8Array | undefined): void {
+    const phase = this.#phase
+    if (phase.phase !== 'handshaking') return
+    let next = answer
+    for (;;) {
+      phase.waiting = { for: 'nothing' }
+      // The first call of a generator takes no answer.
+      const step = phase.steps.next(next as HandshakeMessage | Uint8Array)
+      if (step.done === true) {
+        this.#establish(step.value)
+        return
+      }
+      if (step.value.want === 'message') {
+        phase.waiting = { for: 'message', expected: step.value }
+        return
+      }
+      next = this.#takeSignature()
+      if (next === undefined) {
+        phase.waiting = { for: 'signature' }
+        return
+      }
+    }
+  }
+
+  #answerSignature(id: number, answer: Uint8Array | TlsError): void {
+    const pending = this.#signature
+    if (pending?.id !== id || pending.answer !== undefined) return
+    pending.answer = answer
+    const phase = this.#phase
+    // From inside handlers.sign the steps are still running: they take the answer when they get there.
+    if (phase.phase === 'handshaking' && phase.waiting.for === 'signature')
+      this.#run(() => this.#advance(this.#takeSignature()))
+  }
+
+  #takeSignature(): Uint8Array | undefined {
+    const answer = this.#signature?.answer
+    if (answer === undefined) return undefined
+    this.#signature = undefined
+    if (answer instanceof TlsError) throw answer
+    return answer
+  }
+
+  #establish({ session, suite, trafficSecrets }: Established): void {
+    this.#phase = { phase: 'established', suite, secrets: trafficSecrets }
+    this.#handlers.established(session)
+  }
+
+  #createChannel(): HandshakeChannel {
+    return {
+      sendHandshake: (message) => {
+        this.#queued.push(message)
+      },
+      sendChangeCipherSpec: () => {
+        this.#flushQueued()
+        writePlaintextRecord(this.#out, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC)
+      },
+      protectWrites: (protection) => {
+        this.#flushQueued()
+        this.#writeProtection = protection
+      },
+      protectReads: (protection) => {
+        this.#readProtection = protection
+      },
+      skipEarlyData: (isExpected) => {
+        this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
+      },
+      requestSignature: (request) => {
+        const id = ++this.#lastSignatureId
+        this.#signature = { id, answer: undefined }
+        this.#handlers.sign(id, request)
+      },
+    }
+  }
+
+  // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #receiveRecord(record: TlsRecord): void {
+    if (record.type === ContentType.change_cipher_spec) return this.#receiveChangeCipherSpec(record.fragment)
+    if (record.type === ContentType.application_data) return this.#receiveProtected(record)
+    if (this.#readProtection === undefined) return this.#receiveContent(record.type, record.fragment)
+    // A client that could not make sense of our ServerHello has no keys to say so with.
+    if (record.type === ContentType.alert && !this.#hasDecrypted && record.fragment.length === 2) {
+      return this.#receiveAlert(record.fragment)
+    }
+    refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'unprotected record after keys are on')
+  }
+
+  /** RFC 8446 §5, §D.4: one byte 1, between the first ClientHello and the client's Finished, and of no meaning. */
+  #receiveChangeCipherSpec(fragment: Uint8Array): void {
+    const isLegal =
+      this.#phase.phase === 'handshaking' &&
+      this.#hasSeenClientHello &&
+      this.#reassembler.isEmpty &&
+      fragment.length === 1 &&
+      fragment[0] === 1
+    if (!isLegal || ++this.#changeCipherSpecs > MAX_CHANGE_CIPHER_SPEC)
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'change_cipher_spec')
+  }
+
+  #receiveProtected({ header, fragment }: TlsRecord): void {
+    const protection = this.#readProtection
+    // After a HelloRetryRequest the client's early data comes before its second hello, under keys we do not have.
+    const inner = protection?.open(header, fragment)
+    if (inner === undefined) {
+      if (protection === undefined && this.#earlyDataBudget === undefined)
+        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'protected record before keys are on')
+      if (this.#hasDecrypted || this.#earlyDataBudget === undefined) refuse('ERR_TLS_BAD_RECORD_MAC', '')
+      this.#earlyDataBudget -= fragment.length
+      if (this.#earlyDataBudget < 0)
+        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more early data than the client may send')
+      return
+    }
+    this.#hasDecrypted = true
+    const end = contentLength(inner)
+    if (end > MAX_PLAINTEXT_BYTES) refuse('ERR_TLS_RECORD_OVERFLOW', `content of ${end} bytes`)
+    const type = inner[end] as number
+    if (type < ContentType.alert || type > ContentType.application_data)
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', `inner content type ${type}`)
+    this.#receiveContent(type, inner.subarray(0, end))
+  }
+
+  #receiveContent(type: number, content: Uint8Array): void {
+    if (type === ContentType.handshake) return this.#receiveHandshake(content)
+    // RFC 8446 §5.1: nothing may come between the fragments of one handshake message.
+    if (!this.#reassembler.isEmpty) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'record inside a handshake message')
+    if (type === ContentType.alert) return this.#receiveAlert(content)
+    if (this.#phase.phase !== 'established')
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'application data before Finished')
+    if (content.length === 0) {
+      if (++this.#emptyRecords > MAX_EMPTY_RECORDS)
+        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many empty records')
+      return
+    }
+    this.#emptyRecords = 0
+    this.#keyUpdates = 0
+    this.#handlers.data(content)
+  }
+
+  #receiveHandshake(content: Uint8Array): void {
+    if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty handshake record')
+    this.#reassembler.push(content)
+    for (;;) {
+      const message = this.#reassembler.next(this.#expected())
+      if (message === undefined) return
+      // ClientHello, Finished and KeyUpdate change keys: nothing may follow in the same record (RFC 8446 §5.1).
+      if (!this.#reassembler.isEmpty)
+        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'bytes after a message that changes keys')
+      if (this.#phase.phase === 'established') this.#receiveKeyUpdate(message.body)
+      else this.#advanceHandshake(message)
+    }
+  }
+
+  #advanceHandshake(message: HandshakeMessage): void {
+    this.#hasSeenClientHello = true
+    this.#advance(message)
+  }
+
+  /** The one handshake message that this state takes. */
+  #expected(): ExpectedMessage | undefined {
+    const phase = this.#phase
+    if (phase.phase === 'established') return KEY_UPDATE
+    return phase.phase === 'handshaking' && phase.waiting.for === 'message'
+      ? phase.waiting.expected
+      : undefined
+  }
+
+  /** RFC 8446 §4.6.3. */
+  #receiveKeyUpdate(body: Uint8Array): void {
+    const phase = this.#phase
+    if (phase.phase !== 'established') return
+    if (body.length !== 1) refuse('ERR_TLS_DECODE', 'KeyUpdate without its byte')
+    const request = body[0] as number
+    if (request > 1) refuse('ERR_TLS_ILLEGAL_PARAMETER', `KeyUpdate request ${request}`)
+    if (++this.#keyUpdates > MAX_KEY_UPDATES) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many KeyUpdates')
+    const client = nextSecret(phase.suite, phase.secrets.client)
+    phase.secrets = { ...phase.secrets, client }
+    this.#readProtection = new RecordProtection(phase.suite, client)
+    if (request === 1) this.#owesKeyUpdate = true
+  }
+
+  /** RFC 8446 §6: close_notify is the orderly end, user_canceled says nothing, everything else is fatal. */
+  #receiveAlert(content: Uint8Array): void {
+    if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty alert record')
+    if (content.length !== 2) refuse('ERR_TLS_DECODE', `alert of ${content.length} bytes`)
+    const name = alertName(content[1] as number)
+    if (name === 'user_canceled' && ++this.#userCanceled <= MAX_USER_CANCELED) return
+    if (name !== 'close_notify') refuse('ERR_TLS_PEER_ALERT', name)
+    if (this.#phase.phase === 'handshaking') refuse('ERR_TLS_PEER_ALERT', 'close_notify during the handshake')
+    this.#readEnded = true
+    this.#handlers.ended()
+    if (this.#writeEnded) this.#finish(undefined)
+  }
+
+  // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #sendApplicationData(chunks: readonly Uint8Array[]): void {
+    let pieces: Uint8Array[] = []
+    let size = 0
+    for (const chunk of chunks) {
+      let at = 0
+      while (at < chunk.length) {
+        const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
+        pieces.push(chunk.subarray(at, at + take))
+        size += take
+        at += take
+        if (size < MAX_PLAINTEXT_BYTES) continue
+        this.#sealApplicationData(pieces, size)
+        pieces = []
+        size = 0
+      }
+    }
+    if (size > 0) this.#sealApplicationData(pieces, size)
+  }
+
+  #sealApplicationData(pieces: readonly Uint8Array[], size: number): void {
+    if (this.#owesKeyUpdate || this.#writeProtection?.isWorn === true) this.#updateWriteKeys()
+    this.#seal(
+      ContentType.application_data,
+      pieces.length === 1 ? (pieces[0] as Uint8Array) : concat(pieces, size),
+    )
+  }
+
+  /** Several requests of the client share one answer. RFC 8446 §4.6.3. */
+  #updateWriteKeys(): void {
+    const phase = this.#phase
+    if (phase.phase !== 'established') return
+    this.#owesKeyUpdate = false
+    this.#seal(ContentType.handshake, writeKeyUpdate(false))
+    const server = nextSecret(phase.suite, phase.secrets.server)
+    phase.secrets = { ...phase.secrets, server }
+    this.#writeProtection = new RecordProtection(phase.suite, server)
+  }
+
+  #sendAlert(name: AlertName): void {
+    this.#seal(ContentType.alert, writeAlert(name))
+  }
+
+  /** Puts queued handshake messages into records under the keys of this moment. */
+  #flushQueued(): void {
+    if (this.#queued.length === 0) return
+    const flight = this.#queued
+    this.#queued = []
+    const bytes =
+      flight.length === 1
+        ? (flight[0] as Uint8Array)
+        : concat(
+            flight,
+            flight.reduce((sum, part) => sum + part.length, 0),
+          )
+    for (let at = 0; at < bytes.length; at += MAX_PLAINTEXT_BYTES) {
+      this.#seal(ContentType.handshake, bytes.subarray(at, at + MAX_PLAINTEXT_BYTES))
+    }
+  }
+
+  #seal(type: number, content: Uint8Array): void {
+    if (this.#writeProtection === undefined) writePlaintextRecord(this.#out, type, content)
+    else this.#writeProtection.seal(this.#out, type, content)
+  }
+
+  #flushOut(): void {
+    if (this.#out.length === 0) return
+    const out = this.#out
+    this.#out = []
+    this.#handlers.write(out)
+  }
+}
+
+const CHANGE_CIPHER_SPEC = Uint8Array.of(1)
+
+/** Index of the last non-zero byte, which is the content type. RFC 8446 §5.4. */
+function contentLength(inner: Uint8Array): number {
+  let end = inner.length - 1
+  while (end >= 0 && inner[end] === 0) end--
+  if (end < 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'record without a content type')
+  return end
+}
+
+function nextSecret(suite: CipherSuite, secret: Uint8Array): Uint8Array {
+  const next = hkdf(suite.hash).nextTrafficSecret(secret)
+  secret.fill(0)
+  return next
+}
+
+function wipe(secrets: TrafficSecrets): void {
+  secrets.client.fill(0)
+  secrets.server.fill(0)
+}
+
+function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}

@@ -1,0 +1,82 @@
+// What all connections of one listener share: parsed once, read-only after.
+import type { CertificateStore } from './credential/certificate-store.ts'
+import { type EphemeralKey, publicRandom } from './crypto-provider.ts'
+import {
+  type CipherSuite,
+  type CipherSuiteName,
+  cipherSuite,
+  DEFAULT_CIPHER_SUITES,
+} from './handshake/cipher-suite.ts'
+import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
+
+export interface ServerContextOptions {
+  readonly certificates: CertificateStore
+  /** In our order of preference; empty: ALPN is not answered. Default `['http/1.1']`. */
+  readonly alpnProtocols?: readonly string[]
+  /** In our order of preference. */
+  readonly cipherSuites?: readonly CipherSuiteName[]
+  /** In our order of preference. */
+  readonly groups?: readonly GroupName[]
+  /** Public random bytes. A replay passes its own. */
+  readonly random?: (count: number) => Uint8Array
+  /** A fresh key a handshake. A replay passes its own. */
+  readonly generateKeyShare?: (group: NamedGroup) => EphemeralKey
+}
+
+export interface ServerContext {
+  readonly certificates: CertificateStore
+  readonly alpnProtocols: readonly string[]
+  readonly cipherSuites: readonly CipherSuite[]
+  readonly groups: readonly NamedGroup[]
+  readonly random: (count: number) => Uint8Array
+  readonly generateKeyShare: (group: NamedGroup) => EphemeralKey
+  readonly signatureChecks: SignatureChecks
+}
+
+/** @throws {TypeError} if a list that must not be empty is. */
+export function createServerContext(options: ServerContextOptions): ServerContext {
+  return {
+    certificates: options.certificates,
+    alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
+    cipherSuites: notEmpty('cipherSuites', options.cipherSuites ?? DEFAULT_CIPHER_SUITES).map(cipherSuite),
+    groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
+    random: options.random ?? publicRandom,
+    generateKeyShare: options.generateKeyShare ?? ((group) => group.generate()),
+    signatureChecks: new SignatureChecks(),
+  }
+}
+
+function notEmpty<T>(name: string, list: readonly T[]): readonly T[] {
+  if (list.length === 0) throw new TypeError(`${name} must not be empty`)
+  return list
+}
+
+/** One ECDSA or Ed25519 signature in so many is verified before it is sent. */
+const SAMPLE = 64
+
+/**
+ * Decides which signatures are verified before they are sent. RSA always: a fault in CRT arithmetic, sent out once,
+ * gives the key away (Boneh, DeMillo, Lipton 1997). Others by sample, and every one of the next 64 after a wrong one.
+ */
+export class SignatureChecks {
+  #untilNext = 0
+  #suspicious = 0
+
+  isDue(keyType: string | undefined): boolean {
+    if (keyType === 'rsa') return true
+    if (this.#suspicious > 0) {
+      this.#suspicious--
+      return true
+    }
+    if (this.#untilNext > 0) {
+      this.#untilNext--
+      return false
+    }
+    this.#untilNext = SAMPLE - 1
+    return true
+  }
+
+  foundWrong(): void {
+    this.#suspicious = SAMPLE
+  }
+}

@@ -1,0 +1,97 @@
+// Servers: the engine behind net.Server and http.Server.
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server as HttpServer,
+  type ServerOptions as HttpServerOptions,
+} from 'node:http'
+import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
+import { TlsError } from '../errors.ts'
+import { createServerContext, type ServerContextOptions } from '../server-context.ts'
+import type { Signer } from '../signer/signer.ts'
+import { HandshakeQueue } from './handshake-queue.ts'
+import { ServerTransport, type TransportOptions } from './server-transport.ts'
+import type { TlsSocket } from './tls-socket.ts'
+
+export interface TlsServerOptions extends ServerContextOptions {
+  /** Does the private-key operation of each full handshake. */
+  readonly signer: Signer
+  /** From accept to the client's Finished. Default 10,000 ms. */
+  readonly handshakeTimeoutMs?: number
+  /** Default 3,000 ms; never more than is left of the handshake. */
+  readonly signerTimeoutMs?: number
+  /** Handshakes in progress; further connections are closed at once. Default 4096. */
+  readonly maxHandshakes?: number
+  /** Whether a FIN without close_notify is an error. Default false: HTTP delimits its messages itself. */
+  readonly requireCloseNotify?: boolean
+  /** As in `node:net`. Default false. */
+  readonly allowHalfOpen?: boolean
+}
+
+/** All listeners of a process share the event loop, so they share the budget of a turn. */
+const queue = new HandshakeQueue()
+
+/**
+ * A TCP server whose connections are TLS: emits `secureConnection` (TlsSocket) once a handshake is done, and
+ * `tlsClientError` (TlsError, net.Socket) for one that failed.
+ */
+export function createTlsServer(
+  options: TlsServerOptions,
+  onSecureConnection?: (socket: TlsSocket) => void,
+): NetServer {
+  const server = createNetServer({ allowHalfOpen: true, noDelay: true })
+  if (onSecureConnection !== undefined) server.on('secureConnection', onSecureConnection)
+  return secure(server, options)
+}
+
+/**
+ * An HTTPS server, as `https.createServer`, whose private key may be anywhere.
+ *
+ * @example
+ * const server = createServer({ certificates, signer }, (request, response) => response.end('hello'))
+ * server.listen(8443, '127.0.0.1')
+ */
+export function createServer(
+  options: TlsServerOptions & HttpServerOptions,
+  requestListener?: RequestListener,
+): HttpServer {
+  const server = createHttpServer({ noDelay: true, ...options }, requestListener)
+  // http.Server serves each 'connection': let it serve each 'secureConnection' instead, as node:https does.
+  const serveHttp = server.listeners('connection') as ((socket: unknown) => void)[]
+  server.removeAllListeners('connection')
+  for (const serve of serveHttp) server.on('secureConnection', serve)
+  return secure(server, { ...options, allowHalfOpen: true })
+}
+
+const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
+const DEFAULT_SIGNER_TIMEOUT_MS = 3_000
+const DEFAULT_MAX_HANDSHAKES = 4096
+
+function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
+  const transport: TransportOptions = {
+    context: createServerContext(options),
+    signer: options.signer,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
+    signerTimeoutMs: options.signerTimeoutMs ?? DEFAULT_SIGNER_TIMEOUT_MS,
+    requireCloseNotify: options.requireCloseNotify ?? false,
+    allowHalfOpen: options.allowHalfOpen ?? false,
+    queue,
+  }
+  const maxHandshakes = options.maxHandshakes ?? DEFAULT_MAX_HANDSHAKES
+  let handshakes = 0
+  const events = {
+    secured: (socket: TlsSocket) => void server.emit('secureConnection', socket),
+    failed: (error: TlsError, socket: Socket) => void server.emit('tlsClientError', error, socket),
+    settled: () => void handshakes--,
+  }
+  server.on('connection', (socket: Socket) => {
+    if (handshakes >= maxHandshakes) {
+      socket.destroy() // before any byte: no alert
+      server.emit('tlsClientError', new TlsError('ERR_TLS_OVERLOADED'), socket)
+      return
+    }
+    handshakes++
+    ServerTransport.accept(socket, transport, events)
+  })
+  return server
+}

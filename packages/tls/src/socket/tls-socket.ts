@@ -1,0 +1,162 @@
+// An established connection as an ordinary Duplex, with the properties that node:http and frameworks look for.
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import type { Session } from '../handshake/server-handshake.ts'
+
+/** What a TlsSocket needs from the connection under it. */
+export interface SecureTransport {
+  readonly socket: Socket
+  /** Seals and sends; `done` comes when more may follow. */
+  send(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void
+  /** Sends close_notify and half-closes, once everything before it has gone. */
+  end(): void
+  /** The reader has room again. */
+  resume(): void
+  /** Drops everything. */
+  destroy(): void
+}
+
+export class TlsSocket extends Duplex {
+  readonly #transport: SecureTransport
+  /** What was negotiated. */
+  readonly session: Session
+  /** As `tls.TLSSocket` has it. */
+  readonly encrypted = true
+  /** Whether the client showed a certificate we accept: client certificates are not asked for. */
+  readonly authorized = false
+  readonly authorizationError: string | null = null
+  /** `false` where no protocol was negotiated, as in `node:tls`. */
+  readonly alpnProtocol: string | false
+  readonly servername: string | false
+
+  constructor(transport: SecureTransport, session: Session, { allowHalfOpen }: { allowHalfOpen: boolean }) {
+    super({ allowHalfOpen })
+    this.#transport = transport
+    this.session = session
+    this.alpnProtocol = session.alpnProtocol ?? false
+    this.servername = session.serverName === '' ? false : session.serverName
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#transport.socket.remoteAddress
+  }
+
+  get remotePort(): number | undefined {
+    return this.#transport.socket.remotePort
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.#transport.socket.remoteFamily
+  }
+
+  get localAddress(): string | undefined {
+    return this.#transport.socket.localAddress
+  }
+
+  get localPort(): number | undefined {
+    return this.#transport.socket.localPort
+  }
+
+  /** Bytes on the wire, records and handshake included. */
+  get bytesRead(): number {
+    return this.#transport.socket.bytesRead
+  }
+
+  /** Bytes on the wire, records and handshake included. */
+  get bytesWritten(): number {
+    return this.#transport.socket.bytesWritten
+  }
+
+  getProtocol(): 'TLSv1.3' {
+    return 'TLSv1.3'
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } {
+    const name = this.session.cipherSuite
+    return { name, standardName: name, version: 'TLSv1.3' }
+  }
+
+  getEphemeralKeyInfo(): { type: 'ECDH'; name: string } {
+    return { type: 'ECDH', name: this.session.group }
+  }
+
+  /** No client certificate is asked for: empty, as in `node:tls`. */
+  getPeerCertificate(): Record<string, never> {
+    return {}
+  }
+
+  isSessionReused(): boolean {
+    return false
+  }
+
+  /** As `net.Socket.setTimeout`: `timeout` is emitted after so many idle milliseconds; nothing is closed. */
+  setTimeout(timeoutMs: number, callback?: () => void): this {
+    const { socket } = this.#transport
+    if (callback !== undefined) {
+      if (timeoutMs === 0) this.removeListener('timeout', callback)
+      else this.once('timeout', callback)
+    }
+    socket.setTimeout(timeoutMs)
+    if (socket.listenerCount('timeout') === 0) socket.on('timeout', () => this.emit('timeout'))
+    return this
+  }
+
+  setNoDelay(noDelay = true): this {
+    this.#transport.socket.setNoDelay(noDelay)
+    return this
+  }
+
+  setKeepAlive(enable = false, initialDelayMs = 0): this {
+    this.#transport.socket.setKeepAlive(enable, initialDelayMs)
+    return this
+  }
+
+  ref(): this {
+    this.#transport.socket.ref()
+    return this
+  }
+
+  unref(): this {
+    this.#transport.socket.unref()
+    return this
+  }
+
+  /** As `net.Socket.destroySoon`: destroys once everything written has gone. */
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', () => this.destroy())
+  }
+
+  override _read(): void {
+    this.#transport.resume()
+  }
+
+  override _write(
+    chunk: Uint8Array,
+    _encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#transport.send([chunk], callback)
+  }
+
+  override _writev(
+    chunks: { chunk: Uint8Array; encoding: BufferEncoding }[],
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#transport.send(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    )
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#transport.end()
+    callback()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#transport.destroy()
+    callback(error)
+  }
+}

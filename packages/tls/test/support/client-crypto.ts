@@ -1,0 +1,119 @@
+// What the client does with points and signatures: node:crypto, through SubjectPublicKeyInfo only.
+import {
+  constants,
+  createECDH,
+  createPublicKey,
+  diffieHellman,
+  type ECDH,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+  X509Certificate,
+} from 'node:crypto'
+import { ascii, concat, hex, u8 } from './bytes.ts'
+import { GROUP, SCHEME } from './code-points.ts'
+
+/** An ephemeral key of the client. */
+export interface ClientKey {
+  readonly group: number
+  readonly share: Uint8Array
+  derive(serverShare: Uint8Array): Uint8Array
+}
+
+const X25519_SPKI = hex('302a300506032b656e032100')
+
+export function x25519PublicKey(raw: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([X25519_SPKI, raw]), format: 'der', type: 'spki' })
+}
+
+function x25519Key(): ClientKey {
+  const { publicKey, privateKey } = generateKeyPairSync('x25519')
+  const share = publicKey.export({ format: 'der', type: 'spki' }).subarray(X25519_SPKI.length)
+  return {
+    group: GROUP.x25519,
+    share,
+    derive: (raw) => diffieHellman({ privateKey, publicKey: x25519PublicKey(raw) }),
+  }
+}
+
+function p256Key(): ClientKey {
+  const ecdh: ECDH = createECDH('prime256v1')
+  const share = ecdh.generateKeys()
+  return { group: GROUP.secp256r1, share, derive: (raw) => ecdh.computeSecret(raw) }
+}
+
+/** A fresh key. A group that no test server knows gets bytes of the right kind and cannot derive. */
+export function clientKey(group: number): ClientKey {
+  if (group === GROUP.x25519) return x25519Key()
+  if (group === GROUP.secp256r1) return p256Key()
+  return {
+    group,
+    share: concat(u8(4), new Uint8Array(96).fill(1)),
+    derive: () => {
+      throw new Error(`the server chose group 0x${group.toString(16)}`)
+    },
+  }
+}
+
+interface SchemeRow {
+  readonly keyType: 'ec' | 'rsa' | 'ed25519'
+  readonly hash: string | undefined
+  readonly curve?: string
+}
+
+/** Schemes TLS 1.3 allows in CertificateVerify, RFC 8446 §4.2.3. */
+const SCHEMES: Readonly<Record<number, SchemeRow>> = {
+  [SCHEME.ecdsa_secp256r1_sha256]: { keyType: 'ec', hash: 'sha256', curve: 'prime256v1' },
+  [SCHEME.ecdsa_secp384r1_sha384]: { keyType: 'ec', hash: 'sha384', curve: 'secp384r1' },
+  [SCHEME.rsa_pss_rsae_sha256]: { keyType: 'rsa', hash: 'sha256' },
+  [SCHEME.rsa_pss_rsae_sha384]: { keyType: 'rsa', hash: 'sha384' },
+  [SCHEME.rsa_pss_rsae_sha512]: { keyType: 'rsa', hash: 'sha512' },
+  [SCHEME.ed25519]: { keyType: 'ed25519', hash: undefined },
+}
+
+function rowOf(scheme: number, key: KeyObject): SchemeRow {
+  const row = SCHEMES[scheme]
+  if (row === undefined) throw new Error(`scheme 0x${scheme.toString(16)} is not for TLS 1.3`)
+  if (key.asymmetricKeyType !== row.keyType) throw new Error(`scheme 0x${scheme.toString(16)} with a wrong key`)
+  if (row.curve !== undefined && key.asymmetricKeyDetails?.namedCurve !== row.curve) {
+    throw new Error(`scheme 0x${scheme.toString(16)} with a wrong curve`)
+  }
+  return row
+}
+
+const PSS = {
+  padding: constants.RSA_PKCS1_PSS_PADDING,
+  saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+} as const
+
+/** Signs as a TLS 1.3 server would. */
+export function signAs(scheme: number, key: KeyObject, content: Uint8Array): Uint8Array {
+  const { keyType, hash } = rowOf(scheme, key)
+  return sign(hash, content, keyType === 'rsa' ? { key, ...PSS } : { key })
+}
+
+/** What the server's CertificateVerify covers. RFC 8446 §4.4.3. */
+export function serverSignedContent(transcriptHash: Uint8Array): Uint8Array {
+  return concat(
+    new Uint8Array(64).fill(0x20),
+    ascii('TLS 1.3, server CertificateVerify'),
+    u8(0),
+    transcriptHash,
+  )
+}
+
+/** @throws if the leaf's key did not sign this transcript with this scheme. */
+export function checkCertificateVerify(
+  leaf: Uint8Array,
+  scheme: number,
+  signature: Uint8Array,
+  transcriptHash: Uint8Array,
+): void {
+  const key = new X509Certificate(leaf).publicKey
+  const { keyType, hash } = rowOf(scheme, key)
+  const options = keyType === 'rsa' ? { key, ...PSS } : { key }
+  if (!verify(hash, serverSignedContent(transcriptHash), options, signature)) {
+    throw new Error('the CertificateVerify signature is wrong')
+  }
+}

@@ -1,0 +1,101 @@
+// The numbers of TLS 1.3 as RFC 8446 prints them. Written out again on purpose: a slip in the engine's tables must
+// not cancel itself out in the tests.
+
+/** RFC 8446 §5.1. */
+export const RECORD = { ccs: 20, alert: 21, handshake: 22, data: 23 } as const
+
+/** RFC 8446 §4. */
+export const MESSAGE = {
+  client_hello: 1,
+  server_hello: 2,
+  new_session_ticket: 4,
+  end_of_early_data: 5,
+  encrypted_extensions: 8,
+  certificate: 11,
+  certificate_request: 13,
+  certificate_verify: 15,
+  finished: 20,
+  key_update: 24,
+  message_hash: 254,
+} as const
+
+/** RFC 8446 §4.2. */
+export const EXTENSION = {
+  server_name: 0,
+  status_request: 5,
+  supported_groups: 10,
+  signature_algorithms: 13,
+  alpn: 16,
+  padding: 21,
+  session_ticket: 35,
+  pre_shared_key: 41,
+  early_data: 42,
+  supported_versions: 43,
+  cookie: 44,
+  psk_key_exchange_modes: 45,
+  post_handshake_auth: 49,
+  signature_algorithms_cert: 50,
+  key_share: 51,
+} as const
+
+/** RFC 8446 §4.2.7, with two that no test server offers. */
+export const GROUP = { secp256r1: 0x0017, secp384r1: 0x0018, secp521r1: 0x0019, x25519: 0x001d, x448: 0x001e } as const
+
+/** RFC 8446 §B.4. */
+export const SUITE = {
+  TLS_AES_128_GCM_SHA256: 0x1301,
+  TLS_AES_256_GCM_SHA384: 0x1302,
+  TLS_CHACHA20_POLY1305_SHA256: 0x1303,
+} as const
+
+/** RFC 8446 §4.2.3. */
+export const SCHEME = {
+  rsa_pkcs1_sha1: 0x0201,
+  ecdsa_sha1: 0x0203,
+  rsa_pkcs1_sha256: 0x0401,
+  rsa_pkcs1_sha384: 0x0501,
+  rsa_pkcs1_sha512: 0x0601,
+  ecdsa_secp256r1_sha256: 0x0403,
+  ecdsa_secp384r1_sha384: 0x0503,
+  ecdsa_secp521r1_sha512: 0x0603,
+  rsa_pss_rsae_sha256: 0x0804,
+  rsa_pss_rsae_sha384: 0x0805,
+  rsa_pss_rsae_sha512: 0x0806,
+  ed25519: 0x0807,
+  rsa_pss_pss_sha256: 0x0809,
+} as const
+
+/** RFC 8446 §6. */
+export const ALERT = {
+  close_notify: 0,
+  unexpected_message: 10,
+  bad_record_mac: 20,
+  record_overflow: 22,
+  handshake_failure: 40,
+  bad_certificate: 42,
+  illegal_parameter: 47,
+  unknown_ca: 48,
+  decode_error: 50,
+  decrypt_error: 51,
+  protocol_version: 70,
+  insufficient_security: 71,
+  internal_error: 80,
+  inappropriate_fallback: 86,
+  user_canceled: 90,
+  no_renegotiation: 100,
+  missing_extension: 109,
+  unsupported_extension: 110,
+  unrecognized_name: 112,
+  no_application_protocol: 120,
+} as const
+
+export type AlertText = keyof typeof ALERT
+
+const ALERT_NAMES = new Map<number, string>(Object.entries(ALERT).map(([name, code]) => [code, name]))
+
+export function alertText(code: number): string {
+  return ALERT_NAMES.get(code) ?? `alert ${code}`
+}
+
+/** The ServerHello random that says HelloRetryRequest. RFC 8446 §4.1.3. */
+export const RETRY_RANDOM = 'cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c'

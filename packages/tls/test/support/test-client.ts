@@ -1,0 +1,427 @@
+// A TLS 1.3 client for tests, without I/O: bytes in, bytes out. Left alone it behaves; every step can be replaced by
+// something no client should do. It checks what the server says and throws where a real client would hang up.
+import { Reader } from '@latchkey/core'
+import { concat, toHex, u16, u8, vector8 } from './bytes.ts'
+import { checkCertificateVerify, type ClientKey, clientKey } from './client-crypto.ts'
+import { defaultHello, encodeHello, type Hello, type KeyShare, message, plainRecord } from './client-hello.ts'
+import {
+  deriveSecret,
+  finishedData,
+  handshakeSecret,
+  hashOf,
+  masterSecret,
+  RecordKeys,
+  type SealOptions,
+  type Suite,
+  suiteOf,
+} from './client-keys.ts'
+import { alertText, EXTENSION, GROUP, MESSAGE, RECORD, RETRY_RANDOM } from './code-points.ts'
+
+export interface ClientOptions {
+  readonly hello?: Partial<Hello>
+  /** Groups to send a share for; [] sends an empty list and waits for HelloRetryRequest. */
+  readonly shares?: readonly number[]
+  /** Changes to the second ClientHello, on top of the one share the server asked for. */
+  readonly secondHello?: (hello: Hello) => Hello
+  /** Answer HelloRetryRequest. Default true. */
+  readonly autoRetry?: boolean
+  /** Answer the server's Finished with ours. Default true. */
+  readonly autoFinish?: boolean
+  /** Send change_cipher_spec where a browser would. Default true. */
+  readonly compatibility?: boolean
+}
+
+export interface ReceivedAlert {
+  readonly level: number
+  readonly name: string
+  readonly encrypted: boolean
+}
+
+export interface ReceivedRecord {
+  readonly outerType: number
+  readonly innerType: number
+  readonly version: number
+  /** Content without padding and type. */
+  readonly content: Uint8Array
+  readonly padding: number
+  /** As it came. */
+  readonly bytes: Uint8Array
+}
+
+export interface HandshakeMessage {
+  readonly type: number
+  readonly body: Uint8Array
+}
+
+export type ClientState = 'start' | 'server hello' | 'server flight' | 'finished' | 'connected'
+
+export class TestClient {
+  readonly options: ClientOptions
+  /** What was last said. */
+  hello: Hello
+  state: ClientState = 'start'
+  readonly alerts: ReceivedAlert[] = []
+  readonly records: ReceivedRecord[] = []
+  readonly messages: HandshakeMessage[] = []
+  readonly data: Uint8Array[] = []
+  retries = 0
+  /** KeyUpdates of the server. */
+  keyUpdates = 0
+  suite: Suite | undefined
+  group: number | undefined
+  scheme: number | undefined
+  chain: Uint8Array[] = []
+  readonly encryptedExtensions = new Map<number, Uint8Array>()
+  readKeys: RecordKeys | undefined
+  writeKeys: RecordKeys | undefined
+  /** Handshake messages that count for Transcript-Hash, in order. */
+  transcript: Uint8Array[] = []
+  #keys: ClientKey[]
+  #input: Uint8Array = new Uint8Array(0)
+  #handshake: Uint8Array = new Uint8Array(0)
+  readonly #output: Uint8Array[] = []
+  #handshakeSecret = new Uint8Array(0) as Uint8Array
+  #master = new Uint8Array(0) as Uint8Array
+  #clientApplicationSecret = new Uint8Array(0) as Uint8Array
+
+  constructor(options: ClientOptions = {}) {
+    this.options = options
+    this.#keys = (options.shares ?? [GROUP.x25519]).map(clientKey)
+    const keyShares = this.#keys.map(({ group, share }): KeyShare => ({ group, share }))
+    this.hello = { ...defaultHello(), keyShares, ...options.hello }
+  }
+
+  // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Everything to be sent since the last call, in one piece. */
+  take(): Uint8Array {
+    return concat(...this.#output.splice(0))
+  }
+
+  /** Queues bytes as they are. */
+  raw(...bytes: readonly Uint8Array[]): this {
+    this.#output.push(...bytes)
+    return this
+  }
+
+  /** Queues a plaintext record. */
+  plain(type: number, fragment: Uint8Array, version?: number): this {
+    return this.raw(plainRecord(type, fragment, version))
+  }
+
+  /** Queues a protected record under the keys of the moment. */
+  seal(innerType: number, content: Uint8Array, options?: SealOptions): this {
+    return this.raw(this.#writer().seal(innerType, content, options))
+  }
+
+  /** Queues a ClientHello and counts it in the transcript. */
+  start(bytes: Uint8Array = encodeHello(this.hello)): this {
+    this.noteHello(bytes)
+    return this.plain(RECORD.handshake, bytes, 0x0301)
+  }
+
+  /** Counts a ClientHello that a test sends in its own way. */
+  noteHello(bytes: Uint8Array = encodeHello(this.hello)): Uint8Array {
+    this.transcript.push(bytes)
+    this.state = 'server hello'
+    return bytes
+  }
+
+  /** The Finished message that the server expects now. */
+  finishedMessage(): Uint8Array {
+    const { suite } = this
+    if (suite === undefined) throw new Error('no ServerHello yet')
+    return message(MESSAGE.finished, finishedData(suite.hash, this.#writer().secret, this.#transcriptHash()))
+  }
+
+  /** Queues Finished (or `bytes` in its place) and goes on to application keys. */
+  finish(bytes: Uint8Array = this.finishedMessage()): this {
+    return this.seal(RECORD.handshake, bytes).finished(bytes)
+  }
+
+  /** Goes on to application keys after a Finished that a test sent in its own way. */
+  finished(bytes: Uint8Array): this {
+    this.transcript.push(bytes)
+    this.writeKeys = new RecordKeys(this.#suite(), this.#clientApplicationSecret)
+    this.state = 'connected'
+    return this
+  }
+
+  send(data: Uint8Array, options?: SealOptions): this {
+    return this.seal(RECORD.data, data, options)
+  }
+
+  /** Queues a KeyUpdate and moves to the next keys. */
+  updateKeys(requested: 0 | 1): this {
+    this.seal(RECORD.handshake, message(MESSAGE.key_update, u8(requested)))
+    this.writeKeys = this.#writer().next()
+    return this
+  }
+
+  /** An alert, protected if there are keys. */
+  alert(description: number, level = 2): this {
+    const body = Uint8Array.of(level, description)
+    return this.writeKeys === undefined ? this.plain(RECORD.alert, body) : this.seal(RECORD.alert, body)
+  }
+
+  changeCipherSpec(): this {
+    return this.plain(RECORD.ccs, u8(1))
+  }
+
+  // ── receiving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  receive(bytes: Uint8Array): void {
+    this.#input = concat(this.#input, bytes)
+    while (this.#input.length >= 5) {
+      const length = ((this.#input[3] as number) << 8) | (this.#input[4] as number)
+      if (this.#input.length < 5 + length) return
+      const record = this.#input.subarray(0, 5 + length)
+      this.#input = this.#input.subarray(5 + length)
+      this.#receiveRecord(record)
+    }
+  }
+
+  /** Bytes of an unfinished record. */
+  get pending(): number {
+    return this.#input.length
+  }
+
+  /** All application data as one. */
+  get received(): Uint8Array {
+    return concat(...this.data)
+  }
+
+  #receiveRecord(bytes: Uint8Array): void {
+    const outerType = bytes[0] as number
+    const version = ((bytes[1] as number) << 8) | (bytes[2] as number)
+    if (version !== 0x0303) throw new Error(`record version 0x${version.toString(16)}`)
+    const isProtected = outerType === RECORD.data
+    if (isProtected && this.readKeys === undefined) throw new Error('protected record before ServerHello')
+    if (!isProtected && this.readKeys !== undefined && outerType !== RECORD.ccs) {
+      throw new Error(`plaintext record of type ${outerType} under keys`)
+    }
+    const inner = isProtected ? (this.readKeys as RecordKeys).open(bytes) : bytes.subarray(5)
+    const typeAt = isProtected ? inner.findLastIndex((byte) => byte !== 0) : inner.length
+    const innerType = isProtected ? (inner[typeAt] as number) : outerType
+    const content = inner.subarray(0, Math.max(typeAt, 0))
+    if (content.length > 16384) throw new Error(`${content.length} bytes in a record`)
+    const padding = isProtected ? inner.length - 1 - typeAt : 0
+    this.records.push({ outerType, innerType, version, content, padding, bytes })
+    this.#receiveContent(innerType, content, isProtected)
+  }
+
+  #receiveContent(type: number, content: Uint8Array, encrypted: boolean): void {
+    if (type === RECORD.alert) {
+      if (content.length !== 2) throw new Error(`alert of ${content.length} bytes`)
+      const [level, code] = content as unknown as [number, number]
+      this.alerts.push({ level, name: alertText(code), encrypted })
+    } else if (type === RECORD.handshake) {
+      this.#handshake = concat(this.#handshake, content)
+      this.#receiveMessages()
+    } else if (type === RECORD.data) {
+      if (this.state !== 'connected' && this.state !== 'finished') throw new Error('data before Finished')
+      this.data.push(content)
+    } else if (type !== RECORD.ccs || encrypted || toHex(content) !== '01') {
+      throw new Error(`record of type ${type}: ${toHex(content)}`)
+    }
+  }
+
+  #receiveMessages(): void {
+    while (this.#handshake.length >= 4) {
+      const reader = new Reader(this.#handshake)
+      const type = reader.u8()
+      const length = reader.u24()
+      if (reader.left < length) return
+      const body = reader.opaque(length).slice()
+      const bytes = this.#handshake.slice(0, 4 + length)
+      this.#handshake = this.#handshake.subarray(4 + length)
+      this.messages.push({ type, body })
+      this.#receiveMessage(type, body, bytes)
+    }
+  }
+
+  #receiveMessage(type: number, body: Uint8Array, bytes: Uint8Array): void {
+    if (type === MESSAGE.server_hello && this.state === 'server hello') {
+      this.#receiveServerHello(body, bytes)
+    } else if (this.state === 'server flight') {
+      this.#receiveFlight(type, body, bytes)
+    } else if (type === MESSAGE.key_update && this.state === 'connected') {
+      this.#receiveKeyUpdate(body)
+    } else if (type !== MESSAGE.new_session_ticket || this.state !== 'connected') {
+      throw new Error(`message of type ${type} in state ${this.state}`)
+    }
+  }
+
+  #receiveServerHello(body: Uint8Array, bytes: Uint8Array): void {
+    const reader = new Reader(body)
+    if (reader.u16() !== 0x0303) throw new Error('ServerHello.legacy_version')
+    const random = reader.opaque(32)
+    if (toHex(reader.opaque8()) !== toHex(this.hello.sessionId)) throw new Error('legacy_session_id_echo')
+    const code = reader.u16()
+    if (!this.hello.suites.includes(code)) throw new Error(`suite 0x${code.toString(16)} was not offered`)
+    if (this.suite !== undefined && this.suite.code !== code) throw new Error('another suite after the retry')
+    this.suite = suiteOf(code)
+    if (reader.u8() !== 0) throw new Error('legacy_compression_method')
+    const extensions = readExtensions(reader.vector16())
+    reader.end()
+    if (toHex(extensions.get(EXTENSION.supported_versions) ?? u8(0)) !== '0304') {
+      throw new Error('selected_version')
+    }
+    const keyShare = extensions.get(EXTENSION.key_share)
+    if (keyShare === undefined || extensions.size !== 2) throw new Error('extensions of ServerHello')
+    if (toHex(random) === RETRY_RANDOM) this.#retry(new Reader(keyShare).u16(), bytes)
+    else this.#exchangeKeys(new Reader(keyShare), bytes)
+  }
+
+  #retry(group: number, bytes: Uint8Array): void {
+    if (this.retries++ > 0) throw new Error('a second HelloRetryRequest')
+    if (this.#keys.some((key) => key.group === group)) throw new Error('retry for a group that has a share')
+    if (!this.hello.groups?.includes(group)) throw new Error('retry for a group that was not offered')
+    // RFC 8446 §4.4.1: ClientHello1 becomes a message_hash.
+    const first = hashOf(this.#suite().hash, ...this.transcript)
+    this.transcript = [message(MESSAGE.message_hash, first), bytes]
+    this.#keys = [clientKey(group)]
+    const keyShares = this.#keys.map(({ group, share }): KeyShare => ({ group, share }))
+    const second: Hello = { ...this.hello, keyShares }
+    this.hello = this.options.secondHello?.(second) ?? second
+    if (this.options.autoRetry === false) return
+    if (this.options.compatibility !== false) this.changeCipherSpec()
+    const hello = this.noteHello()
+    this.plain(RECORD.handshake, hello)
+  }
+
+  #exchangeKeys(keyShare: Reader, bytes: Uint8Array): void {
+    const suite = this.#suite()
+    const group = keyShare.u16()
+    const serverShare = keyShare.opaque16()
+    keyShare.end()
+    const key = this.#keys.find((own) => own.group === group)
+    if (key === undefined) throw new Error(`group 0x${group.toString(16)} has no share`)
+    this.group = group
+    this.transcript.push(bytes)
+    const hash = this.#transcriptHash()
+    this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(serverShare))
+    this.readKeys = new RecordKeys(
+      suite,
+      deriveSecret(suite.hash, this.#handshakeSecret, 's hs traffic', hash),
+    )
+    this.writeKeys = new RecordKeys(
+      suite,
+      deriveSecret(suite.hash, this.#handshakeSecret, 'c hs traffic', hash),
+    )
+    this.state = 'server flight'
+  }
+
+  #receiveFlight(type: number, body: Uint8Array, bytes: Uint8Array): void {
+    const order = [
+      MESSAGE.encrypted_extensions,
+      MESSAGE.certificate,
+      MESSAGE.certificate_verify,
+      MESSAGE.finished,
+    ] as const
+    const seen = this.messages.filter((other) => (order as readonly number[]).includes(other.type)).length
+    if (order[seen - 1] !== type) throw new Error(`message of type ${type} in the server's flight`)
+    const before = this.#transcriptHash()
+    this.transcript.push(bytes)
+    if (type === MESSAGE.encrypted_extensions) this.#receiveEncryptedExtensions(body)
+    else if (type === MESSAGE.certificate) this.#receiveCertificate(body)
+    else if (type === MESSAGE.certificate_verify) this.#receiveCertificateVerify(body, before)
+    else this.#receiveFinished(body, before)
+  }
+
+  #receiveEncryptedExtensions(body: Uint8Array): void {
+    const reader = new Reader(body)
+    for (const [type, value] of readExtensions(reader.vector16())) this.encryptedExtensions.set(type, value)
+    reader.end()
+  }
+
+  #receiveCertificate(body: Uint8Array): void {
+    const reader = new Reader(body)
+    if (reader.opaque8().length !== 0) throw new Error('certificate_request_context')
+    const list = reader.vector24()
+    reader.end()
+    while (list.left > 0) {
+      this.chain.push(list.opaque24().slice())
+      readExtensions(list.vector16())
+    }
+  }
+
+  #receiveCertificateVerify(body: Uint8Array, transcriptHash: Uint8Array): void {
+    const reader = new Reader(body)
+    const scheme = reader.u16()
+    const signature = reader.opaque16()
+    reader.end()
+    if (!this.hello.schemes?.includes(scheme))
+      throw new Error(`scheme 0x${scheme.toString(16)} was not offered`)
+    const [leaf] = this.chain
+    if (leaf === undefined) throw new Error('an empty chain')
+    checkCertificateVerify(leaf, scheme, signature, transcriptHash)
+    this.scheme = scheme
+  }
+
+  #receiveFinished(body: Uint8Array, transcriptHash: Uint8Array): void {
+    const suite = this.#suite()
+    const expected = finishedData(suite.hash, (this.readKeys as RecordKeys).secret, transcriptHash)
+    if (toHex(expected) !== toHex(body)) throw new Error("the server's Finished is wrong")
+    if (this.#handshake.length > 0) throw new Error("bytes after the server's Finished under its old key")
+    const hash = this.#transcriptHash()
+    this.#master = masterSecret(suite.hash, this.#handshakeSecret)
+    this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, this.#master, 's ap traffic', hash))
+    this.#clientApplicationSecret = deriveSecret(suite.hash, this.#master, 'c ap traffic', hash)
+    this.state = 'finished'
+    if (this.options.autoFinish === false) return
+    if (this.options.compatibility !== false && this.retries === 0) this.changeCipherSpec()
+    this.finish()
+  }
+
+  #receiveKeyUpdate(body: Uint8Array): void {
+    if (body.length !== 1 || (body[0] as number) > 1) throw new Error(`KeyUpdate ${toHex(body)}`)
+    if (this.#handshake.length > 0) throw new Error('bytes after KeyUpdate under the old key')
+    this.keyUpdates++
+    this.readKeys = (this.readKeys as RecordKeys).next()
+    if (body[0] === 1) this.updateKeys(0)
+  }
+
+  #suite(): Suite {
+    if (this.suite === undefined) throw new Error('no suite yet')
+    return this.suite
+  }
+
+  #writer(): RecordKeys {
+    if (this.writeKeys === undefined) throw new Error('no keys yet')
+    return this.writeKeys
+  }
+
+  #transcriptHash(): Uint8Array {
+    return hashOf(this.#suite().hash, ...this.transcript)
+  }
+}
+
+/** @throws if a type comes twice. */
+function readExtensions(reader: Reader): Map<number, Uint8Array> {
+  const extensions = new Map<number, Uint8Array>()
+  while (reader.left > 0) {
+    const type = reader.u16()
+    if (extensions.has(type)) throw new Error(`extension ${type} twice`)
+    extensions.set(type, reader.opaque16().slice())
+  }
+  return extensions
+}
+
+/** The selected ALPN protocol of EncryptedExtensions, if any. */
+export function selectedProtocol(client: TestClient): string | undefined {
+  const body = client.encryptedExtensions.get(EXTENSION.alpn)
+  if (body === undefined) return undefined
+  const list = new Reader(body).vector16()
+  const name = Buffer.from(list.opaque8()).toString('latin1')
+  list.end()
+  return name
+}
+
+
+/** A raw ECH-free GREASE value, RFC 8701 §2: 0x?A?A. */
+export function grease(index: number): number {
+  const half = ((index & 0x0f) << 4) | 0x0a
+  return (half << 8) | half
+}
+
