@@ -1,0 +1,295 @@
+// A PrivateKey whose secret is in OpenSSL's memory and nowhere else.
+import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { KeysError } from './errors.ts'
+import { locateKey } from './key-encoding.ts'
+import { type DigestScheme, type DigestSigner, OpenSslKey } from './openssl.ts'
+import {
+  type KeyType,
+  type PrivateKey,
+  SIGNATURE_ALGORITHMS,
+  type SignatureAlgorithm,
+} from './private-key.ts'
+import { rsaModulus, subjectKeyIdentifier, withoutLeadingZeros } from './ski.ts'
+
+export interface LoadKeyOptions {
+  /** Where the bytes came from, for messages and {@link PrivateKey.source}. */
+  readonly source: string
+  /** For an encrypted key. */
+  readonly passphrase?: Uint8Array | undefined
+  /** Takes RSA keys below 2048 bits as well. Default false. */
+  readonly allowWeakRsa?: boolean | undefined
+}
+
+/** NIST SP 800-131A: less is not acceptable for signatures since 2014. */
+const MIN_RSA_BITS = 2048
+/** Go's and other TLS clients refuse more, and one signature of more would hold the event loop for tens of ms. */
+const MAX_RSA_BITS = 8192
+/** Less does not hold one SHA-256 PKCS#1 signature, whatever the operator allows. */
+const ABSOLUTE_MIN_RSA_BITS = 512
+
+/** OpenSSL's names of the curves that Keyless signatures exist for. */
+const CURVES: ReadonlySet<string> = new Set(['secp224r1', 'prime256v1', 'secp384r1', 'secp521r1'])
+
+/** RFC 8017 §9.2 note 1: what DigestInfo adds in front of the digest. */
+const DIGEST_INFO_BYTES: Readonly<Record<string, number>> = {
+  'md5-sha1': 0,
+  sha1: 15,
+  sha224: 19,
+  sha256: 19,
+  sha384: 19,
+  sha512: 19,
+}
+
+/**
+ * Loads one private key from the bytes of a file: PEM (with anything around it) or DER, PKCS#8, PKCS#1 or SEC1.
+ *
+ * `bytes` are wiped before this returns or throws: hand over a buffer of your own (`Buffer.allocUnsafeSlow`).
+ *
+ * @throws {KeysError} ERR_KEYS_FORMAT, ERR_KEYS_PASSPHRASE, ERR_KEYS_UNSUPPORTED, ERR_KEYS_WEAK, ERR_KEYS_MISMATCH,
+ * ERR_KEYS_NATIVE
+ */
+export function loadPrivateKey(bytes: Buffer, options: LoadKeyOptions): NativePrivateKey {
+  try {
+    return NativePrivateKey.fromHandle(decode(bytes, options), options)
+  } finally {
+    bytes.fill(0)
+  }
+}
+
+function decode(bytes: Buffer, { source, passphrase }: LoadKeyOptions): OpenSslKey {
+  const encoded = locateKey(bytes, source)
+  if (encoded.isEncrypted && (passphrase === undefined || passphrase.length === 0)) {
+    throw new KeysError('ERR_KEYS_PASSPHRASE', {
+      path: source,
+      found: 'an encrypted private key and no passphrase',
+      hint: `put the passphrase into "${source}.passphrase", or name its file in the configuration`,
+    })
+  }
+  try {
+    return OpenSslKey.decode(encoded.format, encoded.bytes, encoded.isEncrypted ? passphrase : undefined)
+  } catch (cause) {
+    if (!(cause instanceof KeysError) || cause.code !== 'ERR_KEYS_CRYPTO') throw cause
+    const found = `a damaged key or one of an unknown kind (${cause.detail ?? 'no reason given'})`
+    if (!encoded.isEncrypted) throw new KeysError('ERR_KEYS_FORMAT', { path: source, found, cause })
+    throw new KeysError('ERR_KEYS_PASSPHRASE', {
+      path: source,
+      detail: cause.detail,
+      hint: 'most likely the passphrase is wrong',
+      cause,
+    })
+  }
+}
+
+/** A private key that signs at once, in this process. Made by {@link loadPrivateKey} or a file store. */
+export class NativePrivateKey implements PrivateKey {
+  readonly ski: Uint8Array
+  readonly keyType: KeyType
+  readonly publicKey: KeyObject
+  readonly algorithms: ReadonlySet<SignatureAlgorithm>
+  readonly source: string
+  readonly decryptRaw?: (ciphertext: Uint8Array, options?: { signal?: AbortSignal }) => Uint8Array
+
+  readonly #handle: OpenSslKey
+  readonly #signers = new Map<SignatureAlgorithm, DigestSigner>()
+
+  private constructor(handle: OpenSslKey, publicKey: KeyObject, keyType: KeyType, source: string) {
+    this.#handle = handle
+    this.publicKey = publicKey
+    this.keyType = keyType
+    this.source = source
+    this.ski = subjectKeyIdentifier(publicKey)
+    this.algorithms = algorithmsOf(keyType, publicKey)
+    if (keyType === 'rsa') {
+      const modulus = rsaModulus(publicKey)
+      this.decryptRaw = (ciphertext, options) => {
+        options?.signal?.throwIfAborted()
+        return decryptRaw(handle, modulus, ciphertext)
+      }
+    }
+  }
+
+  /** Takes ownership of `handle`: it is freed with the key, or at once if the key is refused. */
+  static fromHandle(handle: OpenSslKey, { source, allowWeakRsa = false }: LoadKeyOptions): NativePrivateKey {
+    try {
+      const publicKey = readPublicKey(handle, source)
+      const key = new NativePrivateKey(
+        handle,
+        publicKey,
+        supportedType(publicKey, source, allowWeakRsa),
+        source,
+      )
+      key.#checkHalves()
+      return key
+    } catch (cause) {
+      handle[Symbol.dispose]()
+      throw cause
+    }
+  }
+
+  /** The same key under the name it has now; both are freed together. */
+  withSource(source: string): NativePrivateKey {
+    return new NativePrivateKey(this.#handle, this.publicKey, this.keyType, source)
+  }
+
+  sign(algorithm: SignatureAlgorithm, input: Uint8Array, options?: { signal?: AbortSignal }): Uint8Array {
+    options?.signal?.throwIfAborted()
+    if (!this.algorithms.has(algorithm)) {
+      throw new KeysError('ERR_KEYS_ALGORITHM', {
+        found: `an ${this.keyType} key asked for ${algorithm}`,
+      })
+    }
+    const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
+    if (digestBytes === undefined) return this.#handle.signMessage(input)
+    if (input.length !== digestBytes) {
+      throw new KeysError('ERR_KEYS_DIGEST_LENGTH', {
+        found: `${input.length} bytes`,
+        expected: `${digestBytes} for ${algorithm}`,
+      })
+    }
+    return this.#signer(algorithm).sign(input)
+  }
+
+  /** Frees the private half. Twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#signers.clear()
+    this.#handle[Symbol.dispose]()
+  }
+
+  #signer(algorithm: SignatureAlgorithm): DigestSigner {
+    let signer = this.#signers.get(algorithm)
+    if (signer === undefined) {
+      signer = this.#handle.prepare(schemeOf(algorithm))
+      this.#signers.set(algorithm, signer)
+    }
+    return signer
+  }
+
+  /**
+   * One signature, verified with the public half: a file whose public point belongs to another scalar, or whose
+   * numbers are damaged, is found when it is loaded and not by every client.
+   */
+  #checkHalves(): void {
+    const probe = Buffer.from('latchkey: do the two halves belong together?')
+    const digest = createHash('sha256').update(probe).digest()
+    try {
+      const isGood =
+        this.keyType === 'ed25519'
+          ? verify(null, probe, this.publicKey, this.sign('ed25519', probe))
+          : verify(
+              'sha256',
+              probe,
+              this.publicKey,
+              this.sign(this.keyType === 'rsa' ? 'rsa_pkcs1_sha256' : 'ecdsa_sha256', digest),
+            )
+      if (isGood) return
+    } catch (cause) {
+      throw new KeysError('ERR_KEYS_MISMATCH', { path: this.source, detail: 'it cannot sign', cause })
+    }
+    throw new KeysError('ERR_KEYS_MISMATCH', {
+      path: this.source,
+      hint: 'the file is damaged, or was put together from two keys',
+    })
+  }
+}
+
+function readPublicKey(handle: OpenSslKey, source: string): KeyObject {
+  try {
+    return createPublicKey({ key: Buffer.from(handle.publicKey()), format: 'der', type: 'spki' })
+  } catch (cause) {
+    throw new KeysError('ERR_KEYS_UNSUPPORTED', {
+      path: source,
+      found: 'a kind of key that Node does not know',
+      cause,
+    })
+  }
+}
+
+/** Keyless has no way to ask for anything else: no Ed448, no secp256k1, and no key restricted to PSS. */
+function supportedType(publicKey: KeyObject, source: string, allowWeakRsa: boolean): KeyType {
+  const { asymmetricKeyType, asymmetricKeyDetails } = publicKey
+  const unsupported = (found: string, hint?: string): KeysError =>
+    new KeysError('ERR_KEYS_UNSUPPORTED', {
+      path: source,
+      found,
+      expected: 'RSA, EC P-224/P-256/P-384/P-521 or Ed25519',
+      hint,
+    })
+  switch (asymmetricKeyType) {
+    case 'ed25519':
+      return 'ed25519'
+    case 'ec': {
+      const curve = asymmetricKeyDetails?.namedCurve ?? 'an unnamed curve'
+      if (!CURVES.has(curve)) throw unsupported(`an EC key on ${curve}`)
+      return 'ec'
+    }
+    case 'rsa': {
+      const bits = asymmetricKeyDetails?.modulusLength ?? 0
+      if (bits > MAX_RSA_BITS || bits < ABSOLUTE_MIN_RSA_BITS) {
+        throw unsupported(`an RSA key of ${bits} bits`, `${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits can be used`)
+      }
+      if (bits < MIN_RSA_BITS && !allowWeakRsa) {
+        throw new KeysError('ERR_KEYS_WEAK', {
+          path: source,
+          found: `an RSA key of ${bits} bits`,
+          expected: `at least ${MIN_RSA_BITS}`,
+          hint: 'replace the key; allowWeakRsa loads it all the same',
+        })
+      }
+      return 'rsa'
+    }
+    case 'rsa-pss':
+      throw unsupported(
+        'an RSA key restricted to PSS (id-RSASSA-PSS)',
+        'a plain RSA key signs PSS too; the certificate must then say rsaEncryption',
+      )
+    default:
+      throw unsupported(`a key of type ${asymmetricKeyType ?? 'unknown'}`)
+  }
+}
+
+/** What the key can do: its type's rows of the table, less what a short modulus has no room for. */
+function algorithmsOf(keyType: KeyType, publicKey: KeyObject): ReadonlySet<SignatureAlgorithm> {
+  const bits = publicKey.asymmetricKeyDetails?.modulusLength ?? 0
+  const names = Object.keys(SIGNATURE_ALGORITHMS) as SignatureAlgorithm[]
+  return new Set(
+    names.filter((name) => SIGNATURE_ALGORITHMS[name].keyType === keyType && hasRoom(name, bits)),
+  )
+}
+
+function hasRoom(algorithm: SignatureAlgorithm, modulusBits: number): boolean {
+  const { keyType, hash, digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
+  if (keyType !== 'rsa') return true
+  // RFC 8017 §9.1.1: emLen ≥ hLen + sLen + 2, of modBits - 1 bits. §9.2: k ≥ tLen + 11.
+  if (isPss(algorithm)) return Math.ceil((modulusBits - 1) / 8) >= 2 * digestBytes + 2
+  return Math.ceil(modulusBits / 8) >= (DIGEST_INFO_BYTES[hash] as number) + digestBytes + 11
+}
+
+function schemeOf(algorithm: SignatureAlgorithm): DigestScheme {
+  const { keyType, hash } = SIGNATURE_ALGORITHMS[algorithm]
+  if (keyType !== 'rsa') return { padding: 'ecdsa' }
+  return { padding: isPss(algorithm) ? 'pss' : 'pkcs1', hash }
+}
+
+function isPss(algorithm: SignatureAlgorithm): boolean {
+  return algorithm.startsWith('rsa_pss_')
+}
+
+/**
+ * The ciphertext is an integer: zeros in front do not count, and c = n is taken as 0. All branches here are on the
+ * ciphertext, which the peer chose; nothing looks at the plaintext.
+ */
+function decryptRaw(handle: OpenSslKey, modulus: Uint8Array, ciphertext: Uint8Array): Uint8Array {
+  const integer = withoutLeadingZeros(ciphertext)
+  const order = compareIntegers(integer, modulus)
+  if (order > 0) {
+    throw new KeysError('ERR_KEYS_CRYPTO', { detail: 'the ciphertext is larger than the modulus' })
+  }
+  const block = new Uint8Array(modulus.length)
+  if (order < 0) block.set(integer, modulus.length - integer.length)
+  return handle.decryptRaw(block)
+}
+
+/** Both big-endian, without leading zeros. */
+function compareIntegers(left: Uint8Array, right: Uint8Array): number {
+  return left.length === right.length ? Buffer.compare(left, right) : left.length - right.length
+}
