@@ -133,7 +133,7 @@ function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
   channel.sendHandshake(retry)
   if (firstHello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
   // The first hello is a view of received bytes that are gone when the second comes.
-  const kept = readClientHello(first.body.slice())
+  const kept = readClientHello(new Uint8Array(first.body))
 
   const second = yield* wantMessage(HandshakeType.client_hello, MAX_CLIENT_HELLO_BYTES)
   const hello = readClientHello(second.body)

@@ -33,7 +33,7 @@ export class RecordProtection {
     this.#key = createSecretKey(key)
     key.fill(0)
     this.#iv = iv
-    this.#nonce = iv.slice()
+    this.#nonce = new Uint8Array(iv) // a copy: Buffer.slice would be a view
   }
 
   /** Whether it is time for new keys. RFC 8446 §5.5. */

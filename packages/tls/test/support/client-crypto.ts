@@ -75,7 +75,8 @@ const SCHEMES: Readonly<Record<number, SchemeRow>> = {
 function rowOf(scheme: number, key: KeyObject): SchemeRow {
   const row = SCHEMES[scheme]
   if (row === undefined) throw new Error(`scheme 0x${scheme.toString(16)} is not for TLS 1.3`)
-  if (key.asymmetricKeyType !== row.keyType) throw new Error(`scheme 0x${scheme.toString(16)} with a wrong key`)
+  if (key.asymmetricKeyType !== row.keyType)
+    throw new Error(`scheme 0x${scheme.toString(16)} with a wrong key`)
   if (row.curve !== undefined && key.asymmetricKeyDetails?.namedCurve !== row.curve) {
     throw new Error(`scheme 0x${scheme.toString(16)} with a wrong curve`)
   }

@@ -56,7 +56,12 @@ export function expandLabel(
 }
 
 /** Derive-Secret with the transcript hash given. */
-export function deriveSecret(hash: string, secret: Uint8Array, label: string, transcript: Uint8Array): Uint8Array {
+export function deriveSecret(
+  hash: string,
+  secret: Uint8Array,
+  label: string,
+  transcript: Uint8Array,
+): Uint8Array {
   return expandLabel(hash, secret, label, transcript, transcript.length)
 }
 

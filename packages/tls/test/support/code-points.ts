@@ -39,7 +39,13 @@ export const EXTENSION = {
 } as const
 
 /** RFC 8446 §4.2.7, with two that no test server offers. */
-export const GROUP = { secp256r1: 0x0017, secp384r1: 0x0018, secp521r1: 0x0019, x25519: 0x001d, x448: 0x001e } as const
+export const GROUP = {
+  secp256r1: 0x0017,
+  secp384r1: 0x0018,
+  secp521r1: 0x0019,
+  x25519: 0x001d,
+  x448: 0x001e,
+} as const
 
 /** RFC 8446 §B.4. */
 export const SUITE = {

@@ -1,7 +1,7 @@
 // A TLS 1.3 client for tests, without I/O: bytes in, bytes out. Left alone it behaves; every step can be replaced by
 // something no client should do. It checks what the server says and throws where a real client would hang up.
 import { Reader } from '@latchkey/core'
-import { concat, toHex, u16, u8, vector8 } from './bytes.ts'
+import { concat, toHex, u8 } from './bytes.ts'
 import { checkCertificateVerify, type ClientKey, clientKey } from './client-crypto.ts'
 import { defaultHello, encodeHello, type Hello, type KeyShare, message, plainRecord } from './client-hello.ts'
 import {
@@ -15,7 +15,16 @@ import {
   type Suite,
   suiteOf,
 } from './client-keys.ts'
-import { alertText, EXTENSION, GROUP, MESSAGE, RECORD, RETRY_RANDOM } from './code-points.ts'
+import { alertText, EXTENSION, GROUP, MESSAGE, RECORD } from './code-points.ts'
+import {
+  type Extensions,
+  readCertificate,
+  readCertificateVerify,
+  readEncryptedExtensions,
+  readSelectedProtocol,
+  readServerHello,
+  type ServerHello,
+} from './server-messages.ts'
 
 export interface ClientOptions {
   readonly hello?: Partial<Hello>
@@ -71,7 +80,7 @@ export class TestClient {
   group: number | undefined
   scheme: number | undefined
   chain: Uint8Array[] = []
-  readonly encryptedExtensions = new Map<number, Uint8Array>()
+  encryptedExtensions: Extensions = new Map()
   readKeys: RecordKeys | undefined
   writeKeys: RecordKeys | undefined
   /** Handshake messages that count for Transcript-Hash, in order. */
@@ -186,6 +195,12 @@ export class TestClient {
     return this.#input.length
   }
 
+  /** The ALPN protocol the server chose. */
+  get protocol(): string | undefined {
+    const body = this.encryptedExtensions.get(EXTENSION.alpn)
+    return body && readSelectedProtocol(body)
+  }
+
   /** All application data as one. */
   get received(): Uint8Array {
     return concat(...this.data)
@@ -253,24 +268,14 @@ export class TestClient {
   }
 
   #receiveServerHello(body: Uint8Array, bytes: Uint8Array): void {
-    const reader = new Reader(body)
-    if (reader.u16() !== 0x0303) throw new Error('ServerHello.legacy_version')
-    const random = reader.opaque(32)
-    if (toHex(reader.opaque8()) !== toHex(this.hello.sessionId)) throw new Error('legacy_session_id_echo')
-    const code = reader.u16()
-    if (!this.hello.suites.includes(code)) throw new Error(`suite 0x${code.toString(16)} was not offered`)
-    if (this.suite !== undefined && this.suite.code !== code) throw new Error('another suite after the retry')
-    this.suite = suiteOf(code)
-    if (reader.u8() !== 0) throw new Error('legacy_compression_method')
-    const extensions = readExtensions(reader.vector16())
-    reader.end()
-    if (toHex(extensions.get(EXTENSION.supported_versions) ?? u8(0)) !== '0304') {
-      throw new Error('selected_version')
-    }
-    const keyShare = extensions.get(EXTENSION.key_share)
-    if (keyShare === undefined || extensions.size !== 2) throw new Error('extensions of ServerHello')
-    if (toHex(random) === RETRY_RANDOM) this.#retry(new Reader(keyShare).u16(), bytes)
-    else this.#exchangeKeys(new Reader(keyShare), bytes)
+    const hello = readServerHello(body)
+    if (toHex(hello.sessionId) !== toHex(this.hello.sessionId)) throw new Error('legacy_session_id_echo')
+    if (!this.hello.suites.includes(hello.suite)) throw new Error(`suite ${hello.suite} was not offered`)
+    if (this.suite !== undefined && this.suite.code !== hello.suite)
+      throw new Error('another suite after retry')
+    this.suite = suiteOf(hello.suite)
+    if (hello.isRetry) this.#retry(hello.group, bytes)
+    else this.#exchangeKeys(hello, bytes)
   }
 
   #retry(group: number, bytes: Uint8Array): void {
@@ -290,17 +295,14 @@ export class TestClient {
     this.plain(RECORD.handshake, hello)
   }
 
-  #exchangeKeys(keyShare: Reader, bytes: Uint8Array): void {
+  #exchangeKeys({ group, share }: ServerHello, bytes: Uint8Array): void {
     const suite = this.#suite()
-    const group = keyShare.u16()
-    const serverShare = keyShare.opaque16()
-    keyShare.end()
     const key = this.#keys.find((own) => own.group === group)
     if (key === undefined) throw new Error(`group 0x${group.toString(16)} has no share`)
     this.group = group
     this.transcript.push(bytes)
     const hash = this.#transcriptHash()
-    this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(serverShare))
+    this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(share))
     this.readKeys = new RecordKeys(
       suite,
       deriveSecret(suite.hash, this.#handshakeSecret, 's hs traffic', hash),
@@ -323,36 +325,15 @@ export class TestClient {
     if (order[seen - 1] !== type) throw new Error(`message of type ${type} in the server's flight`)
     const before = this.#transcriptHash()
     this.transcript.push(bytes)
-    if (type === MESSAGE.encrypted_extensions) this.#receiveEncryptedExtensions(body)
-    else if (type === MESSAGE.certificate) this.#receiveCertificate(body)
+    if (type === MESSAGE.encrypted_extensions) this.encryptedExtensions = readEncryptedExtensions(body)
+    else if (type === MESSAGE.certificate) this.chain = readCertificate(body).chain
     else if (type === MESSAGE.certificate_verify) this.#receiveCertificateVerify(body, before)
     else this.#receiveFinished(body, before)
   }
 
-  #receiveEncryptedExtensions(body: Uint8Array): void {
-    const reader = new Reader(body)
-    for (const [type, value] of readExtensions(reader.vector16())) this.encryptedExtensions.set(type, value)
-    reader.end()
-  }
-
-  #receiveCertificate(body: Uint8Array): void {
-    const reader = new Reader(body)
-    if (reader.opaque8().length !== 0) throw new Error('certificate_request_context')
-    const list = reader.vector24()
-    reader.end()
-    while (list.left > 0) {
-      this.chain.push(list.opaque24().slice())
-      readExtensions(list.vector16())
-    }
-  }
-
   #receiveCertificateVerify(body: Uint8Array, transcriptHash: Uint8Array): void {
-    const reader = new Reader(body)
-    const scheme = reader.u16()
-    const signature = reader.opaque16()
-    reader.end()
-    if (!this.hello.schemes?.includes(scheme))
-      throw new Error(`scheme 0x${scheme.toString(16)} was not offered`)
+    const { scheme, signature } = readCertificateVerify(body)
+    if (!this.hello.schemes?.includes(scheme)) throw new Error(`scheme ${scheme} was not offered`)
     const [leaf] = this.chain
     if (leaf === undefined) throw new Error('an empty chain')
     checkCertificateVerify(leaf, scheme, signature, transcriptHash)
@@ -396,32 +377,3 @@ export class TestClient {
     return hashOf(this.#suite().hash, ...this.transcript)
   }
 }
-
-/** @throws if a type comes twice. */
-function readExtensions(reader: Reader): Map<number, Uint8Array> {
-  const extensions = new Map<number, Uint8Array>()
-  while (reader.left > 0) {
-    const type = reader.u16()
-    if (extensions.has(type)) throw new Error(`extension ${type} twice`)
-    extensions.set(type, reader.opaque16().slice())
-  }
-  return extensions
-}
-
-/** The selected ALPN protocol of EncryptedExtensions, if any. */
-export function selectedProtocol(client: TestClient): string | undefined {
-  const body = client.encryptedExtensions.get(EXTENSION.alpn)
-  if (body === undefined) return undefined
-  const list = new Reader(body).vector16()
-  const name = Buffer.from(list.opaque8()).toString('latin1')
-  list.end()
-  return name
-}
-
-
-/** A raw ECH-free GREASE value, RFC 8701 §2: 0x?A?A. */
-export function grease(index: number): number {
-  const half = ((index & 0x0f) << 4) | 0x0a
-  return (half << 8) | half
-}
-

@@ -1,0 +1,222 @@
+// A server context with throw-away credentials, and a wire that joins a TestClient to a ServerConnection in memory.
+import {
+  type ConnectionHandlers,
+  createCertificateStore,
+  createServerContext,
+  type Credential,
+  loadCredential,
+  ServerConnection,
+  type ServerContext,
+  type ServerContextOptions,
+  type Session,
+  type SignRequest,
+  type TlsError,
+} from '@latchkey/tls'
+import { concat, pieces, toHex } from './bytes.ts'
+import { type KeyKind, selfSigned, type TestCertificate } from './certificate.ts'
+import { signAs } from './client-crypto.ts'
+import { type ClientOptions, TestClient } from './test-client.ts'
+
+export const KEY_KINDS: readonly KeyKind[] = ['p256', 'p384', 'rsa2048', 'ed25519']
+
+const certificates = new Map<KeyKind, TestCertificate>()
+
+/** One certificate a kind and process: RSA keys are slow to make. */
+export function testCertificate(kind: KeyKind): TestCertificate {
+  const known = certificates.get(kind)
+  if (known !== undefined) return known
+  const made = selfSigned(kind, ['example.com', '*.example.com'])
+  certificates.set(kind, made)
+  return made
+}
+
+export function testCredential(kind: KeyKind): Credential {
+  return loadCredential({ chain: testCertificate(kind).pem })
+}
+
+export interface ContextOptions extends Partial<ServerContextOptions> {
+  readonly kinds?: readonly KeyKind[]
+  /** Also serve clients without a server name. Default false. */
+  readonly isDefault?: boolean
+}
+
+export function testContext({ kinds = ['p256'], isDefault, ...options }: ContextOptions = {}): ServerContext {
+  const credentials = kinds.map(testCredential)
+  const store = createCertificateStore({
+    hosts: [{ serverNames: ['example.com', '*.example.com'], credentials }],
+    ...(isDefault === true ? { default: credentials } : {}),
+  })
+  return createServerContext({ certificates: store, ...options })
+}
+
+export interface SignCall {
+  readonly id: number
+  readonly request: SignRequest
+}
+
+/**
+ * How `sign` requests are answered: `at once` from inside the handler, `after` the method that asked returned, or not
+ * (`hold`), until the test answers.
+ */
+export type Signing = 'at once' | 'after' | 'hold'
+
+export interface WireOptions extends ClientOptions {
+  readonly context?: ServerContext
+  readonly signing?: Signing
+  /** Hand over bytes in pieces of this size, both ways. */
+  readonly pieceBytes?: number
+}
+
+/** The signature a key server would give. @throws if the key is none of ours. */
+export function signatureFor({ keyId, scheme, content }: SignRequest): Uint8Array {
+  const certificate = [...certificates.values()].find((known) => toHex(known.keyId) === toHex(keyId))
+  if (certificate === undefined) throw new Error(`no key ${toHex(keyId)}`)
+  return signAs(scheme, certificate.privateKey, content)
+}
+
+/** A client and a server with nothing between them, and a record of everything the server did. */
+export class Wire {
+  readonly client: TestClient
+  readonly server: ServerConnection
+  readonly signCalls: SignCall[] = []
+  readonly cancelled: number[] = []
+  /** One entry a call of `write`. */
+  readonly writes: Uint8Array[] = []
+  readonly data: Uint8Array[] = []
+  session: Session | undefined
+  establishedCount = 0
+  endedCount = 0
+  closedCount = 0
+  error: TlsError | undefined
+  readonly #pieceBytes: number
+  readonly #signing: Signing
+  #unanswered: SignCall[] = []
+  #delivered = 0
+
+  constructor({
+    context,
+    signing = 'after',
+    pieceBytes = Number.POSITIVE_INFINITY,
+    ...client
+  }: WireOptions = {}) {
+    this.#pieceBytes = pieceBytes
+    this.#signing = signing
+    this.client = new TestClient(client)
+    this.server = new ServerConnection(context ?? defaultContext(), this.#handlers(), {
+      clientAddress: '192.0.2.1',
+    })
+  }
+
+  /** Sends the ClientHello and lets both sides talk until neither has anything to say. */
+  start(): this {
+    this.client.start()
+    return this.run()
+  }
+
+  /** Carries bytes both ways until there are none; answers sign requests unless they are held. */
+  run(): this {
+    for (;;) {
+      const fromClient = this.client.take()
+      if (fromClient.length > 0) this.deliver(fromClient)
+      const hasAnswered = this.#answer()
+      const fromServer = this.#undelivered()
+      for (const piece of this.#split(fromServer)) this.client.receive(piece)
+      if (fromClient.length === 0 && fromServer.length === 0 && !hasAnswered) return this
+    }
+  }
+
+  /** Hands bytes to the server as they are, past the client. */
+  deliver(bytes: Uint8Array): this {
+    for (const piece of this.#split(bytes)) this.server.receive(piece)
+    return this
+  }
+
+  /** Everything the server has sent. */
+  get output(): Uint8Array {
+    return concat(...this.writes)
+  }
+
+  /** All application data the server got. */
+  get received(): Uint8Array {
+    return concat(...this.data)
+  }
+
+  /** The last alert the client got. */
+  get alert(): string | undefined {
+    return this.client.alerts.at(-1)?.name
+  }
+
+  get isClosed(): boolean {
+    return this.closedCount > 0
+  }
+
+  #split(bytes: Uint8Array): Uint8Array[] {
+    // Copies: the engine must not rely on the caller's buffer after the call, nor the client.
+    if (this.#pieceBytes === Number.POSITIVE_INFINITY) return bytes.length === 0 ? [] : [bytes.slice()]
+    return pieces(bytes, this.#pieceBytes).map((piece) => piece.slice())
+  }
+
+  #answer(): boolean {
+    if (this.#signing === 'hold') return false
+    const calls = this.#unanswered
+    this.#unanswered = []
+    for (const { id, request } of calls) this.server.signed(id, signatureFor(request))
+    return calls.length > 0
+  }
+
+  #undelivered(): Uint8Array {
+    const bytes = concat(...this.writes.slice(this.#delivered))
+    this.#delivered = this.writes.length
+    return bytes
+  }
+
+  #handlers(): ConnectionHandlers {
+    return {
+      write: (chunks) => {
+        this.#mustBeOpen('write')
+        this.writes.push(concat(...chunks))
+      },
+      data: (bytes) => {
+        this.#mustBeOpen('data')
+        this.data.push(bytes.slice())
+      },
+      sign: (id, request) => {
+        this.#mustBeOpen('sign')
+        this.signCalls.push({ id, request })
+        if (this.#signing === 'at once') this.server.signed(id, signatureFor(request))
+        else this.#unanswered.push({ id, request })
+      },
+      cancelSign: (id) => {
+        this.cancelled.push(id)
+      },
+      established: (session) => {
+        this.#mustBeOpen('established')
+        this.session = session
+        this.establishedCount++
+      },
+      ended: () => {
+        this.#mustBeOpen('ended')
+        this.endedCount++
+      },
+      closed: (error) => {
+        this.error = error
+        this.closedCount++
+      },
+    }
+  }
+
+  /** `closed` is the last word: the contract of ConnectionHandlers. */
+  #mustBeOpen(event: string): void {
+    if (this.closedCount > 0) this.lateEvents.push(event)
+  }
+
+  /** Events after `closed`: there must be none. */
+  readonly lateEvents: string[] = []
+}
+
+let sharedContext: ServerContext | undefined
+
+function defaultContext(): ServerContext {
+  sharedContext ??= testContext()
+  return sharedContext
+}

@@ -1,0 +1,90 @@
+// Parsers of what a TLS 1.3 server sends. RFC 8446 §4.1.3, §4.3.1, §4.4.2, §4.4.3.
+import { Reader } from '@latchkey/core'
+import { toHex } from './bytes.ts'
+import { EXTENSION, RETRY_RANDOM } from './code-points.ts'
+
+export type Extensions = ReadonlyMap<number, Uint8Array>
+
+export interface ServerHello {
+  readonly random: Uint8Array
+  readonly sessionId: Uint8Array
+  readonly suite: number
+  readonly isRetry: boolean
+  readonly group: number
+  /** Empty in HelloRetryRequest. */
+  readonly share: Uint8Array
+  readonly extensions: Extensions
+}
+
+/** @throws if a type comes twice. */
+function readExtensions(reader: Reader): Extensions {
+  const extensions = new Map<number, Uint8Array>()
+  while (reader.left > 0) {
+    const type = reader.u16()
+    if (extensions.has(type)) throw new Error(`extension ${type} twice`)
+    extensions.set(type, reader.opaque16().slice())
+  }
+  return extensions
+}
+
+/** @throws if it is not a ServerHello or HelloRetryRequest of TLS 1.3 with exactly the two extensions it needs. */
+export function readServerHello(body: Uint8Array): ServerHello {
+  const reader = new Reader(body)
+  if (reader.u16() !== 0x0303) throw new Error('ServerHello.legacy_version')
+  const random = reader.opaque(32)
+  const sessionId = reader.opaque8()
+  const suite = reader.u16()
+  if (reader.u8() !== 0) throw new Error('legacy_compression_method')
+  const extensions = readExtensions(reader.vector16())
+  reader.end()
+  if (toHex(extensions.get(EXTENSION.supported_versions) ?? random) !== '0304')
+    throw new Error('selected_version')
+  const keyShare = extensions.get(EXTENSION.key_share)
+  if (keyShare === undefined || extensions.size !== 2) throw new Error('extensions of ServerHello')
+  const isRetry = toHex(random) === RETRY_RANDOM
+  const entry = new Reader(keyShare)
+  const group = entry.u16()
+  const share = isRetry ? new Uint8Array(0) : entry.opaque16()
+  entry.end()
+  return { random, sessionId, suite, isRetry, group, share, extensions }
+}
+
+export function readEncryptedExtensions(body: Uint8Array): Extensions {
+  const reader = new Reader(body)
+  const extensions = readExtensions(reader.vector16())
+  reader.end()
+  return extensions
+}
+
+/** The chain, leaf first. */
+export function readCertificate(body: Uint8Array): { chain: Uint8Array[]; leafExtensions: Extensions } {
+  const reader = new Reader(body)
+  if (reader.opaque8().length !== 0) throw new Error('certificate_request_context')
+  const list = reader.vector24()
+  reader.end()
+  const chain: Uint8Array[] = []
+  const extensions: Extensions[] = []
+  while (list.left > 0) {
+    chain.push(list.opaque24().slice())
+    extensions.push(readExtensions(list.vector16()))
+  }
+  return { chain, leafExtensions: extensions[0] ?? new Map() }
+}
+
+export function readCertificateVerify(body: Uint8Array): { scheme: number; signature: Uint8Array } {
+  const reader = new Reader(body)
+  const scheme = reader.u16()
+  const signature = reader.opaque16().slice()
+  reader.end()
+  return { scheme, signature }
+}
+
+/** The one protocol of an ALPN answer. RFC 7301 §3.1. */
+export function readSelectedProtocol(body: Uint8Array): string {
+  const reader = new Reader(body)
+  const list = reader.vector16()
+  reader.end()
+  const name = Buffer.from(list.opaque8()).toString('latin1')
+  list.end()
+  return name
+}
