@@ -1,0 +1,196 @@
+// A certificate authority that lives as long as the program: it issues certificates that every TLS client accepts
+// once it trusts the root, and nothing of it is kept.
+import 'reflect-metadata' // must be loaded before the certificate library
+import { randomBytes, webcrypto } from 'node:crypto'
+import * as x509 from '@peculiar/x509'
+import {
+  type CryptoKeyPair,
+  generateKeyPair,
+  KEY_ALGORITHMS,
+  type KeyAlgorithm,
+  privateKeyPem,
+} from './key-algorithm.ts'
+
+/** RFC 5280 §4.2.1.12. */
+export const EXTENDED_KEY_USAGES = {
+  serverAuth: '1.3.6.1.5.5.7.3.1',
+  clientAuth: '1.3.6.1.5.5.7.3.2',
+  any: '2.5.29.37.0',
+} as const satisfies Record<string, string>
+export type ExtendedKeyUsageName = keyof typeof EXTENDED_KEY_USAGES
+
+/** RFC 5280 §4.1.2.2: at most 20 octets, positive; 16 random ones cannot collide. */
+const SERIAL_BYTES = 16
+/** RFC 5280 appendix A.1, ub-common-name: longer names live in the SAN alone. */
+const MAX_COMMON_NAME = 64
+/** Clocks of test machines and containers differ. */
+const BACKDATE_MS = 3_600_000
+/** Long enough for a demo that is left running; short enough that nobody builds on it. */
+const LIFETIME_MS = 30 * 24 * 3_600_000
+
+export interface CaOptions {
+  /** Default: a name that says what it is. */
+  readonly commonName?: string
+  /** Default: ecdsa-p256. */
+  readonly keyAlgorithm?: KeyAlgorithm
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+}
+
+export interface IssueOptions {
+  /** Default: the first name of the SAN. */
+  readonly commonName?: string
+  readonly dnsNames?: readonly string[]
+  readonly ipAddresses?: readonly string[]
+  /** Default: ecdsa-p256. */
+  readonly keyAlgorithm?: KeyAlgorithm
+  /** Default: serverAuth and clientAuth. An empty list leaves the extension out. */
+  readonly extendedKeyUsages?: readonly ExtendedKeyUsageName[]
+  /** Default: an hour ago. */
+  readonly notBefore?: Date
+  /** Default: in 30 days. */
+  readonly notAfter?: Date
+}
+
+export interface Issued {
+  readonly certificatePem: string
+  /** PKCS#8, not encrypted. */
+  readonly privateKeyPem: string
+  /** The certificate, then its intermediates, leaf first; the root is not in it. */
+  readonly chainPem: string
+}
+
+/** Issues any number of certificates, also concurrently. There is nothing to close. */
+export interface ThrowawayCa {
+  /** What a client has to trust; of an intermediate, its own certificate. */
+  readonly certificatePem: string
+  issue(options: IssueOptions): Promise<Issued>
+  issueIntermediate(options?: CaOptions): Promise<ThrowawayCa>
+}
+
+/**
+ * Makes a root with a fresh key.
+ *
+ * @example
+ * const ca = await createThrowawayCa()
+ * const { chainPem, privateKeyPem } = await ca.issue({ dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] })
+ */
+export async function createThrowawayCa(options: CaOptions = {}): Promise<ThrowawayCa> {
+  return createCa(options, undefined)
+}
+
+/** Who signs: its name and key, and the certificates a client needs to reach the root from here. */
+interface Authority {
+  readonly name: x509.Name
+  readonly keyAlgorithm: KeyAlgorithm
+  readonly keys: CryptoKeyPair
+  readonly intermediatesPem: string
+}
+
+async function createCa(options: CaOptions, parent: Authority | undefined): Promise<ThrowawayCa> {
+  const { commonName = parent ? 'Throw-away intermediate' : 'Throw-away root', keyAlgorithm = 'ecdsa-p256' } =
+    options
+  const keys = await generateKeyPair(keyAlgorithm)
+  const name = commonNameOnly(commonName)
+  const self: Authority = { name, keyAlgorithm, keys, intermediatesPem: '' }
+  const certificatePem = await signCertificate(parent ?? self, {
+    subject: name,
+    publicKey: keys.publicKey,
+    validity: options,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    ],
+  })
+  const intermediatesPem = parent === undefined ? '' : certificatePem + parent.intermediatesPem
+  const authority: Authority = { ...self, intermediatesPem }
+  return {
+    certificatePem,
+    issue: (leaf) => issueLeaf(authority, leaf),
+    issueIntermediate: (intermediate = {}) => createCa(intermediate, authority),
+  }
+}
+
+async function issueLeaf(authority: Authority, options: IssueOptions): Promise<Issued> {
+  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ecdsa-p256' } = options
+  const { extendedKeyUsages = ['serverAuth', 'clientAuth'] } = options
+  const alternativeNames = [
+    ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
+    ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
+  ]
+  const { commonName = alternativeNames[0]?.value ?? 'throw-away' } = options
+  const keys = await generateKeyPair(keyAlgorithm)
+  const extensions: x509.Extension[] = [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    leafKeyUsage(keyAlgorithm),
+  ]
+  if (extendedKeyUsages.length > 0) {
+    const oids = extendedKeyUsages.map((usage) => EXTENDED_KEY_USAGES[usage])
+    extensions.push(new x509.ExtendedKeyUsageExtension(oids))
+  }
+  // RFC 5280 §4.1.2.6: with an empty subject the SAN is critical.
+  const isNameless = commonName.length > MAX_COMMON_NAME
+  if (alternativeNames.length > 0) {
+    extensions.push(new x509.SubjectAlternativeNameExtension(alternativeNames, isNameless))
+  }
+  const certificatePem = await signCertificate(authority, {
+    subject: isNameless ? new x509.Name([]) : commonNameOnly(commonName),
+    publicKey: keys.publicKey,
+    validity: options,
+    extensions,
+  })
+  return {
+    certificatePem,
+    privateKeyPem: await privateKeyPem(keys),
+    chainPem: certificatePem + authority.intermediatesPem,
+  }
+}
+
+interface Request {
+  readonly subject: x509.Name
+  readonly publicKey: webcrypto.CryptoKey
+  readonly validity: { readonly notBefore?: Date; readonly notAfter?: Date }
+  readonly extensions: readonly x509.Extension[]
+}
+
+async function signCertificate(issuer: Authority, request: Request): Promise<string> {
+  const now = Date.now()
+  const certificate = await x509.X509CertificateGenerator.create(
+    {
+      serialNumber: serialNumber(),
+      subject: request.subject,
+      issuer: issuer.name,
+      notBefore: request.validity.notBefore ?? new Date(now - BACKDATE_MS),
+      notAfter: request.validity.notAfter ?? new Date(now + LIFETIME_MS),
+      publicKey: request.publicKey,
+      signingKey: issuer.keys.privateKey,
+      signingAlgorithm: KEY_ALGORITHMS[issuer.keyAlgorithm].sign,
+      extensions: [
+        ...request.extensions,
+        await x509.SubjectKeyIdentifierExtension.create(request.publicKey, false, webcrypto),
+        await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey, false, webcrypto),
+      ],
+    },
+    webcrypto,
+  )
+  return `${certificate.toString('pem')}\n`
+}
+
+/** Not zero and, with the top bit clear, positive in DER without a further octet. */
+function serialNumber(): string {
+  const bytes = randomBytes(SERIAL_BYTES)
+  bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40
+  return bytes.toString('hex')
+}
+
+function leafKeyUsage(algorithm: KeyAlgorithm): x509.KeyUsagesExtension {
+  const { digitalSignature, keyEncipherment } = x509.KeyUsageFlags
+  return KEY_ALGORITHMS[algorithm].canEncrypt
+    ? new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true)
+    : new x509.KeyUsagesExtension(digitalSignature, true)
+}
+
+/** By structure, not by text: a name with a comma in it stays one name. */
+function commonNameOnly(commonName: string): x509.Name {
+  return new x509.Name([{ CN: [{ utf8String: commonName }] }])
+}
