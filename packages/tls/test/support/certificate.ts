@@ -1,77 +1,56 @@
-// Self-signed leaf certificates for tests, in the DER of RFC 5280 §4.1: enough for a client that checks the key only.
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { ascii, concat, hex, u8 } from './bytes.ts'
+// One certificate a kind of key and process, from a throw-away authority with an intermediate: chains of two.
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
 
 export type KeyKind = 'p256' | 'p384' | 'rsa2048' | 'ed25519'
+
+export const KEY_KINDS: readonly KeyKind[] = ['p256', 'p384', 'rsa2048', 'ed25519']
 
 export interface TestCertificate {
   readonly kind: KeyKind
   readonly privateKey: KeyObject
   readonly publicKey: KeyObject
+  /** The leaf. */
   readonly der: Uint8Array
-  readonly pem: string
+  /** Leaf and intermediate. */
+  readonly chainPem: string
   /** SHA-256 of the SubjectPublicKeyInfo. */
   readonly keyId: Uint8Array
 }
 
-/** One DER value with its true length. */
-function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const body = concat(...parts)
-  const { length } = body
-  const size =
-    length < 0x80 ? u8(length) : length < 0x100 ? Uint8Array.of(0x81, length) : hex(`82${hex16(length)}`)
-  return concat(u8(tag), size, body)
+const ALGORITHMS: Readonly<Record<KeyKind, KeyAlgorithm>> = {
+  p256: 'ecdsa-p256',
+  p384: 'ecdsa-p384',
+  rsa2048: 'rsa-2048',
+  ed25519: 'ed25519',
 }
 
-function hex16(value: number): string {
-  return value.toString(16).padStart(4, '0')
-}
+const authority = await (await createThrowawayCa()).issueIntermediate()
 
-const SEQUENCE = 0x30
-const ALGORITHMS: Readonly<Record<KeyKind, { identifier: Uint8Array; hash: string | undefined }>> = {
-  p256: { identifier: hex('300a06082a8648ce3d040302'), hash: 'sha256' },
-  p384: { identifier: hex('300a06082a8648ce3d040303'), hash: 'sha384' },
-  rsa2048: { identifier: hex('300d06092a864886f70d01010b0500'), hash: 'sha256' },
-  ed25519: { identifier: hex('300506032b6570'), hash: undefined },
-}
-
-function keyPair(kind: KeyKind): { privateKey: KeyObject; publicKey: KeyObject } {
-  if (kind === 'rsa2048') return generateKeyPairSync('rsa', { modulusLength: 2048 })
-  if (kind === 'ed25519') return generateKeyPairSync('ed25519')
-  return generateKeyPairSync('ec', { namedCurve: kind === 'p256' ? 'prime256v1' : 'secp384r1' })
-}
-
-/** A certificate for `names`, valid from 2020 to 2049. */
-export function selfSigned(kind: KeyKind, names: readonly string[]): TestCertificate {
-  const { privateKey, publicKey } = keyPair(kind)
-  const { identifier, hash } = ALGORITHMS[kind]
+async function issue(kind: KeyKind): Promise<TestCertificate> {
+  const { chainPem, certificatePem, privateKeyPem } = await authority.issue({
+    dnsNames: ['example.com', '*.example.com'],
+    keyAlgorithm: ALGORITHMS[kind],
+  })
+  const privateKey = createPrivateKey(privateKeyPem)
+  const publicKey = createPublicKey(privateKey)
   const spki = publicKey.export({ format: 'der', type: 'spki' })
-  const commonName = der(SEQUENCE, hex('0603550403'), der(0x0c, ascii('latchkey test')))
-  const name = der(SEQUENCE, der(0x31, commonName))
-  const altNames = der(SEQUENCE, ...names.map((host) => der(0x82, ascii(host))))
-  const extension = der(SEQUENCE, hex('0603551d11'), der(0x04, altNames))
-  const tbs = der(
-    SEQUENCE,
-    hex('a003020102'), // v3
-    hex('020101'),
-    identifier,
-    name,
-    der(SEQUENCE, der(0x17, ascii('200101000000Z')), der(0x17, ascii('491231235959Z'))),
-    name,
-    spki,
-    der(0xa3, der(SEQUENCE, extension)),
-  )
-  const signature = sign(hash, tbs, privateKey)
-  const certificate = der(SEQUENCE, tbs, identifier, der(0x03, u8(0), signature))
-  const base64 = Buffer.from(certificate)
-    .toString('base64')
-    .replaceAll(/(.{64})/g, '$1\n')
   return {
     kind,
     privateKey,
     publicKey,
-    der: certificate,
-    pem: `-----BEGIN CERTIFICATE-----\n${base64.trim()}\n-----END CERTIFICATE-----\n`,
+    der: new X509Certificate(certificatePem).raw,
+    chainPem,
     keyId: createHash('sha256').update(spki).digest(),
   }
+}
+
+const certificates = await Promise.all(KEY_KINDS.map(issue))
+
+export function testCertificate(kind: KeyKind): TestCertificate {
+  return certificates[KEY_KINDS.indexOf(kind)] as TestCertificate
+}
+
+export function certificateOfKey(keyId: Uint8Array): TestCertificate | undefined {
+  return certificates.find((known) => Buffer.compare(known.keyId, keyId) === 0)
 }

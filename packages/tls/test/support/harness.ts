@@ -13,25 +13,12 @@ import {
   type TlsError,
 } from '@latchkey/tls'
 import { concat, pieces, toHex } from './bytes.ts'
-import { type KeyKind, selfSigned, type TestCertificate } from './certificate.ts'
+import { certificateOfKey, type KeyKind, testCertificate } from './certificate.ts'
 import { signAs } from './client-crypto.ts'
 import { type ClientOptions, TestClient } from './test-client.ts'
 
-export const KEY_KINDS: readonly KeyKind[] = ['p256', 'p384', 'rsa2048', 'ed25519']
-
-const certificates = new Map<KeyKind, TestCertificate>()
-
-/** One certificate a kind and process: RSA keys are slow to make. */
-export function testCertificate(kind: KeyKind): TestCertificate {
-  const known = certificates.get(kind)
-  if (known !== undefined) return known
-  const made = selfSigned(kind, ['example.com', '*.example.com'])
-  certificates.set(kind, made)
-  return made
-}
-
 export function testCredential(kind: KeyKind): Credential {
-  return loadCredential({ chain: testCertificate(kind).pem })
+  return loadCredential({ chain: testCertificate(kind).chainPem })
 }
 
 export interface ContextOptions extends Partial<ServerContextOptions> {
@@ -69,7 +56,7 @@ export interface WireOptions extends ClientOptions {
 
 /** The signature a key server would give. @throws if the key is none of ours. */
 export function signatureFor({ keyId, scheme, content }: SignRequest): Uint8Array {
-  const certificate = [...certificates.values()].find((known) => toHex(known.keyId) === toHex(keyId))
+  const certificate = certificateOfKey(keyId)
   if (certificate === undefined) throw new Error(`no key ${toHex(keyId)}`)
   return signAs(scheme, certificate.privateKey, content)
 }

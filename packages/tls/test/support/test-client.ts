@@ -3,7 +3,7 @@
 import { Reader } from '@latchkey/core'
 import { concat, toHex, u8 } from './bytes.ts'
 import { checkCertificateVerify, type ClientKey, clientKey } from './client-crypto.ts'
-import { defaultHello, encodeHello, type Hello, type KeyShare, message, plainRecord } from './client-hello.ts'
+import { defaultHello, encodeHello, type Hello, type KeyShare, message } from './client-hello.ts'
 import {
   deriveSecret,
   finishedData,
@@ -15,6 +15,7 @@ import {
   type Suite,
   suiteOf,
 } from './client-keys.ts'
+import { RecordLayer } from './client-records.ts'
 import { alertText, EXTENSION, GROUP, MESSAGE, RECORD } from './code-points.ts'
 import {
   type Extensions,
@@ -46,17 +47,6 @@ export interface ReceivedAlert {
   readonly encrypted: boolean
 }
 
-export interface ReceivedRecord {
-  readonly outerType: number
-  readonly innerType: number
-  readonly version: number
-  /** Content without padding and type. */
-  readonly content: Uint8Array
-  readonly padding: number
-  /** As it came. */
-  readonly bytes: Uint8Array
-}
-
 export interface HandshakeMessage {
   readonly type: number
   readonly body: Uint8Array
@@ -64,13 +54,12 @@ export interface HandshakeMessage {
 
 export type ClientState = 'start' | 'server hello' | 'server flight' | 'finished' | 'connected'
 
-export class TestClient {
+export class TestClient extends RecordLayer {
   readonly options: ClientOptions
   /** What was last said. */
   hello: Hello
   state: ClientState = 'start'
   readonly alerts: ReceivedAlert[] = []
-  readonly records: ReceivedRecord[] = []
   readonly messages: HandshakeMessage[] = []
   readonly data: Uint8Array[] = []
   retries = 0
@@ -81,19 +70,15 @@ export class TestClient {
   scheme: number | undefined
   chain: Uint8Array[] = []
   encryptedExtensions: Extensions = new Map()
-  readKeys: RecordKeys | undefined
-  writeKeys: RecordKeys | undefined
   /** Handshake messages that count for Transcript-Hash, in order. */
   transcript: Uint8Array[] = []
   #keys: ClientKey[]
-  #input: Uint8Array = new Uint8Array(0)
   #handshake: Uint8Array = new Uint8Array(0)
-  readonly #output: Uint8Array[] = []
   #handshakeSecret = new Uint8Array(0) as Uint8Array
-  #master = new Uint8Array(0) as Uint8Array
   #clientApplicationSecret = new Uint8Array(0) as Uint8Array
 
   constructor(options: ClientOptions = {}) {
+    super()
     this.options = options
     this.#keys = (options.shares ?? [GROUP.x25519]).map(clientKey)
     const keyShares = this.#keys.map(({ group, share }): KeyShare => ({ group, share }))
@@ -101,27 +86,6 @@ export class TestClient {
   }
 
   // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Everything to be sent since the last call, in one piece. */
-  take(): Uint8Array {
-    return concat(...this.#output.splice(0))
-  }
-
-  /** Queues bytes as they are. */
-  raw(...bytes: readonly Uint8Array[]): this {
-    this.#output.push(...bytes)
-    return this
-  }
-
-  /** Queues a plaintext record. */
-  plain(type: number, fragment: Uint8Array, version?: number): this {
-    return this.raw(plainRecord(type, fragment, version))
-  }
-
-  /** Queues a protected record under the keys of the moment. */
-  seal(innerType: number, content: Uint8Array, options?: SealOptions): this {
-    return this.raw(this.#writer().seal(innerType, content, options))
-  }
 
   /** Queues a ClientHello and counts it in the transcript. */
   start(bytes: Uint8Array = encodeHello(this.hello)): this {
@@ -140,7 +104,7 @@ export class TestClient {
   finishedMessage(): Uint8Array {
     const { suite } = this
     if (suite === undefined) throw new Error('no ServerHello yet')
-    return message(MESSAGE.finished, finishedData(suite.hash, this.#writer().secret, this.#transcriptHash()))
+    return message(MESSAGE.finished, finishedData(suite.hash, this.writer.secret, this.#transcriptHash()))
   }
 
   /** Queues Finished (or `bytes` in its place) and goes on to application keys. */
@@ -163,7 +127,7 @@ export class TestClient {
   /** Queues a KeyUpdate and moves to the next keys. */
   updateKeys(requested: 0 | 1): this {
     this.seal(RECORD.handshake, message(MESSAGE.key_update, u8(requested)))
-    this.writeKeys = this.#writer().next()
+    this.writeKeys = this.writer.next()
     return this
   }
 
@@ -179,22 +143,6 @@ export class TestClient {
 
   // ── receiving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  receive(bytes: Uint8Array): void {
-    this.#input = concat(this.#input, bytes)
-    while (this.#input.length >= 5) {
-      const length = ((this.#input[3] as number) << 8) | (this.#input[4] as number)
-      if (this.#input.length < 5 + length) return
-      const record = this.#input.subarray(0, 5 + length)
-      this.#input = this.#input.subarray(5 + length)
-      this.#receiveRecord(record)
-    }
-  }
-
-  /** Bytes of an unfinished record. */
-  get pending(): number {
-    return this.#input.length
-  }
-
   /** The ALPN protocol the server chose. */
   get protocol(): string | undefined {
     const body = this.encryptedExtensions.get(EXTENSION.alpn)
@@ -206,26 +154,7 @@ export class TestClient {
     return concat(...this.data)
   }
 
-  #receiveRecord(bytes: Uint8Array): void {
-    const outerType = bytes[0] as number
-    const version = ((bytes[1] as number) << 8) | (bytes[2] as number)
-    if (version !== 0x0303) throw new Error(`record version 0x${version.toString(16)}`)
-    const isProtected = outerType === RECORD.data
-    if (isProtected && this.readKeys === undefined) throw new Error('protected record before ServerHello')
-    if (!isProtected && this.readKeys !== undefined && outerType !== RECORD.ccs) {
-      throw new Error(`plaintext record of type ${outerType} under keys`)
-    }
-    const inner = isProtected ? (this.readKeys as RecordKeys).open(bytes) : bytes.subarray(5)
-    const typeAt = isProtected ? inner.findLastIndex((byte) => byte !== 0) : inner.length
-    const innerType = isProtected ? (inner[typeAt] as number) : outerType
-    const content = inner.subarray(0, Math.max(typeAt, 0))
-    if (content.length > 16384) throw new Error(`${content.length} bytes in a record`)
-    const padding = isProtected ? inner.length - 1 - typeAt : 0
-    this.records.push({ outerType, innerType, version, content, padding, bytes })
-    this.#receiveContent(innerType, content, isProtected)
-  }
-
-  #receiveContent(type: number, content: Uint8Array, encrypted: boolean): void {
+  protected override receiveContent(type: number, content: Uint8Array, encrypted: boolean): void {
     if (type === RECORD.alert) {
       if (content.length !== 2) throw new Error(`alert of ${content.length} bytes`)
       const [level, code] = content as unknown as [number, number]
@@ -346,9 +275,9 @@ export class TestClient {
     if (toHex(expected) !== toHex(body)) throw new Error("the server's Finished is wrong")
     if (this.#handshake.length > 0) throw new Error("bytes after the server's Finished under its old key")
     const hash = this.#transcriptHash()
-    this.#master = masterSecret(suite.hash, this.#handshakeSecret)
-    this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, this.#master, 's ap traffic', hash))
-    this.#clientApplicationSecret = deriveSecret(suite.hash, this.#master, 'c ap traffic', hash)
+    const master = masterSecret(suite.hash, this.#handshakeSecret)
+    this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, master, 's ap traffic', hash))
+    this.#clientApplicationSecret = deriveSecret(suite.hash, master, 'c ap traffic', hash)
     this.state = 'finished'
     if (this.options.autoFinish === false) return
     if (this.options.compatibility !== false && this.retries === 0) this.changeCipherSpec()
@@ -368,12 +297,13 @@ export class TestClient {
     return this.suite
   }
 
-  #writer(): RecordKeys {
-    if (this.writeKeys === undefined) throw new Error('no keys yet')
-    return this.writeKeys
-  }
-
   #transcriptHash(): Uint8Array {
     return hashOf(this.#suite().hash, ...this.transcript)
   }
+}
+
+/** A GREASE value, RFC 8701 §2: 0x?A?A. */
+export function grease(index: number): number {
+  const half = ((index & 0x0f) << 4) | 0x0a
+  return (half << 8) | half
 }
