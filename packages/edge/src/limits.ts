@@ -1,0 +1,46 @@
+// Every bound of the edge in one place, with its reason.
+
+export interface EdgeLimits {
+  /** Client connections at once; more are dropped on accept. */
+  readonly maxConnections: number
+  /** Bytes of a request's or a response's header section. */
+  readonly maxHeaderBytes: number
+  /** Requests of one client connection that may be under way at once (HTTP pipelining). */
+  readonly maxPipelined: number
+  /** Milliseconds for a client to send a header section, counted from the connection or the last request. */
+  readonly headersTimeoutMs: number
+  /** Milliseconds a client connection may stay open without a request. */
+  readonly keepAliveMs: number
+  /** Milliseconds to go on reading an upload that nobody wants any more, after the response is out. */
+  readonly lingerMs: number
+  /** Connections to one origin at once. */
+  readonly originSockets: number
+  /** Requests that may wait for a connection to one origin; more are refused with 503. */
+  readonly originQueue: number
+  /** Milliseconds for a request to get a connection to the origin. */
+  readonly originConnectMs: number
+  /** Milliseconds without a byte between edge and origin, in either direction, before an exchange is given up. */
+  readonly originIdleMs: number
+  /** Milliseconds an unused connection to an origin is kept. */
+  readonly originPoolMs: number
+}
+
+export const DEFAULT_LIMITS: EdgeLimits = {
+  // About 60 kB of memory a connection: 10,000 are well below a gigabyte.
+  maxConnections: 10_000,
+  // Node's own default and that of most origins: a request that passes here is not refused there.
+  maxHeaderBytes: 16 * 1024,
+  // Browsers do not pipeline at all; what does is a script, and 16 keep it busy.
+  maxPipelined: 16,
+  headersTimeoutMs: 15_000,
+  keepAliveMs: 30_000,
+  // Long enough for a client to notice an early answer, short enough not to be a free sink.
+  lingerMs: 5_000,
+  originSockets: 256,
+  originQueue: 1024,
+  originConnectMs: 5_000,
+  // What nginx and most load balancers use: origins are tuned for it.
+  originIdleMs: 60_000,
+  // Shorter than the 5 s after which Node and Apache origins close: fewer requests meet a closing connection.
+  originPoolMs: 4_000,
+}
