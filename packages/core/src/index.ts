@@ -1,4 +1,5 @@
 // The ground floor: what every other package needs and no word of our domain.
+export { allocate, concatenate } from './allocate.ts'
 export { type ClockMs, formatDuration, parseDuration } from './duration.ts'
 export { CodedError, type ErrorDetail } from './errors.ts'
 export {

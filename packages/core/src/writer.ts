@@ -1,5 +1,7 @@
 // Builds bytes front to back; a length in front of a vector is reserved and patched.
 
+import { allocate } from './allocate.ts'
+
 /** Largest value that fits into a length of one, two or three bytes. */
 const LENGTH_LIMIT = { 1: 0xff, 2: 0xffff, 3: 0xffffff } as const
 
@@ -14,7 +16,7 @@ export class Writer {
 
   /** @param capacity bytes to start with; the buffer doubles when it is full. */
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity)
+    this.#bytes = allocate(capacity)
   }
 
   /** Bytes written so far. */
@@ -117,7 +119,7 @@ export class Writer {
     const at = this.#at
     const end = at + length
     if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2))
+      const grown = allocate(Math.max(end, this.#bytes.length * 2))
       grown.set(this.#bytes.subarray(0, at))
       this.#bytes = grown
     }

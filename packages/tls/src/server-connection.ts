@@ -10,6 +10,7 @@
 // What may cross: the signature may be answered inside handlers.sign (a local key) or any time later, also after the
 // connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
 import { alertName, type AlertName, writeAlert } from './alert.ts'
+import { concatenate } from '@latchkey/core'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
@@ -197,8 +198,10 @@ export class ServerConnection {
     this.#signature = undefined
     if (this.#phase.phase === 'established') wipe(this.#phase.secrets)
     this.#phase = { phase: 'closed' }
-    this.#readProtection = undefined
     this.#flushOut()
+    this.#readProtection?.wipe()
+    this.#writeProtection?.wipe()
+    this.#readProtection = undefined
     this.#writeProtection = undefined
     if (signature !== undefined) this.#handlers.cancelSign(signature.id)
     this.#handlers.closed(error)
@@ -264,11 +267,9 @@ export class ServerConnection {
       },
       protectWrites: (protection) => {
         this.#flushQueued()
-        this.#writeProtection = protection
+        this.#protectWrites(protection)
       },
-      protectReads: (protection) => {
-        this.#readProtection = protection
-      },
+      protectReads: (protection) => this.#protectReads(protection),
       skipEarlyData: (isExpected) => {
         this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
       },
@@ -372,6 +373,11 @@ export class ServerConnection {
       : undefined
   }
 
+  #protectReads(protection: RecordProtection): void {
+    this.#readProtection?.wipe()
+    this.#readProtection = protection
+  }
+
   /** RFC 8446 §4.6.3. */
   #receiveKeyUpdate(body: Uint8Array): void {
     const phase = this.#phase
@@ -382,7 +388,7 @@ export class ServerConnection {
     if (++this.#keyUpdates > MAX_KEY_UPDATES) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many KeyUpdates')
     const client = nextSecret(phase.suite, phase.secrets.client)
     phase.secrets = { ...phase.secrets, client }
-    this.#readProtection = new RecordProtection(phase.suite, client)
+    this.#protectReads(new RecordProtection(phase.suite, client))
     if (request === 1) this.#owesKeyUpdate = true
   }
 
@@ -424,7 +430,7 @@ export class ServerConnection {
     if (this.#owesKeyUpdate || this.#writeProtection?.isWorn === true) this.#updateWriteKeys()
     this.#seal(
       ContentType.application_data,
-      pieces.length === 1 ? (pieces[0] as Uint8Array) : concat(pieces, size),
+      pieces.length === 1 ? (pieces[0] as Uint8Array) : concatenate(pieces, size),
     )
   }
 
@@ -436,7 +442,12 @@ export class ServerConnection {
     this.#seal(ContentType.handshake, writeKeyUpdate(false))
     const server = nextSecret(phase.suite, phase.secrets.server)
     phase.secrets = { ...phase.secrets, server }
-    this.#writeProtection = new RecordProtection(phase.suite, server)
+    this.#protectWrites(new RecordProtection(phase.suite, server))
+  }
+
+  #protectWrites(protection: RecordProtection): void {
+    this.#writeProtection?.wipe()
+    this.#writeProtection = protection
   }
 
   #sendAlert(name: AlertName): void {
@@ -451,7 +462,7 @@ export class ServerConnection {
     const bytes =
       flight.length === 1
         ? (flight[0] as Uint8Array)
-        : concat(
+        : concatenate(
             flight,
             flight.reduce((sum, part) => sum + part.length, 0),
           )
@@ -492,14 +503,4 @@ function nextSecret(suite: CipherSuite, secret: Uint8Array): Uint8Array {
 function wipe(secrets: TrafficSecrets): void {
   secrets.client.fill(0)
   secrets.server.fill(0)
-}
-
-function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

@@ -7,7 +7,7 @@
 //             0 ──▶ Master Secret ──▶ c ap traffic, s ap traffic, exp master, res master
 //
 // A stage is a class with that stage's secrets only; the next stage consumes it and wipes what it no longer needs.
-import { digest, type HashName } from '../crypto-provider.ts'
+import { createScratch, digest, digestInto, type HashName, type Scratch } from '../crypto-provider.ts'
 
 const NONE = new Uint8Array(0)
 const INNER_PAD = 0x36 // RFC 2104 §2
@@ -16,6 +16,25 @@ const OUTER_PAD = 0x5c
 /** Largest input of one HMAC here: a label of at most 18 characters, a hash of 48 bytes and four bytes of lengths. */
 const MAX_HMAC_INPUT = 256
 
+const encoder = new TextEncoder()
+const labelled = (text: string): Uint8Array => encoder.encode(`tls13 ${text}`)
+
+/** Every label of the schedule, as HkdfLabel carries it. */
+const LABELS = {
+  derived: labelled('derived'),
+  'c hs traffic': labelled('c hs traffic'),
+  's hs traffic': labelled('s hs traffic'),
+  'c ap traffic': labelled('c ap traffic'),
+  's ap traffic': labelled('s ap traffic'),
+  'exp master': labelled('exp master'),
+  'res master': labelled('res master'),
+  finished: labelled('finished'),
+  key: labelled('key'),
+  iv: labelled('iv'),
+  'traffic upd': labelled('traffic upd'),
+} as const
+type Label = keyof typeof LABELS
+
 /** HMAC and HKDF over one hash. One instance a hash: no length is chosen by `if` below. */
 export class Hkdf {
   readonly hashName: HashName
@@ -23,9 +42,8 @@ export class Hkdf {
   readonly length: number
   readonly #block: number
   // Scratch of one synchronous computation: [key ⊕ pad ‖ input]. Wiped after use: it holds keys.
-  readonly #inner: Uint8Array
-  readonly #outer: Uint8Array
-  readonly #prefixes = new Map<string, Uint8Array>()
+  readonly #inner: Scratch
+  readonly #outer: Scratch
   /** Hash of nothing. */
   readonly emptyHash: Uint8Array
   /** Derive-Secret(HKDF-Extract(0, 0), "derived", ""): where a handshake without PSK starts. */
@@ -35,18 +53,24 @@ export class Hkdf {
     this.hashName = hashName
     this.length = hashName === 'sha256' ? 32 : 48
     this.#block = hashName === 'sha256' ? 64 : 128
-    this.#inner = new Uint8Array(this.#block + MAX_HMAC_INPUT)
-    this.#outer = new Uint8Array(this.#block + this.length)
+    this.#inner = createScratch(this.#block + MAX_HMAC_INPUT)
+    this.#outer = createScratch(this.#block + this.length)
     this.emptyHash = digest(hashName, NONE)
     const zeros = new Uint8Array(this.length)
     this.derivedEarlySecret = this.deriveSecret(this.extract(zeros, zeros), 'derived', this.emptyHash)
   }
 
   /**
-   * HMAC(key, a ‖ b ‖ c) = H(key ⊕ opad ‖ H(key ⊕ ipad ‖ a ‖ b ‖ c)), built from two one-shot hashes: cheaper than an
-   * Hmac object. `key` is at most one block, the input at most 256 bytes.
+   * HMAC(key, input) = H(key ⊕ opad ‖ H(key ⊕ ipad ‖ input)), built from two one-shot hashes: cheaper than an Hmac object.
+   * `key` is at most one block, the input at most 256 bytes.
    */
-  hmac(key: Uint8Array, a: Uint8Array, b: Uint8Array = NONE, c: Uint8Array = NONE): Uint8Array {
+  hmac(key: Uint8Array, input: Uint8Array): Uint8Array {
+    this.#inner.set(input, this.#block)
+    return this.#hmacOfScratch(key, input.length)
+  }
+
+  /** HMAC of the `inputBytes` that stand in the inner scratch already. */
+  #hmacOfScratch(key: Uint8Array, inputBytes: number): Uint8Array {
     const inner = this.#inner
     const outer = this.#outer
     const block = this.#block
@@ -57,13 +81,9 @@ export class Hkdf {
     }
     inner.fill(INNER_PAD, key.length, block)
     outer.fill(OUTER_PAD, key.length, block)
-    const end = block + a.length + b.length + c.length
-    inner.set(a, block)
-    if (b.length > 0) inner.set(b, block + a.length)
-    if (c.length > 0) inner.set(c, block + a.length + b.length)
-    outer.set(digest(this.hashName, inner.subarray(0, end)), block)
+    digestInto(outer, block, this.hashName, inner.subarray(0, block + inputBytes))
     const result = digest(this.hashName, outer)
-    inner.fill(0, 0, end)
+    inner.fill(0, 0, block + inputBytes)
     outer.fill(0)
     return result
   }
@@ -80,13 +100,25 @@ export class Hkdf {
    *
    * `length` is at most Hash.length, so HKDF-Expand (RFC 5869 §2.3) is its first block: HMAC(secret, HkdfLabel ‖ 01).
    */
-  expandLabel(secret: Uint8Array, label: string, context: Uint8Array, length: number): Uint8Array {
-    const okm = this.hmac(secret, this.#prefix(label, context.length, length), context, FIRST_BLOCK)
+  expandLabel(secret: Uint8Array, label: Label, context: Uint8Array, length: number): Uint8Array {
+    const text = LABELS[label]
+    const inner = this.#inner
+    let at = this.#block
+    inner[at++] = length >>> 8
+    inner[at++] = length
+    inner[at++] = text.length
+    inner.set(text, at)
+    at += text.length
+    inner[at++] = context.length
+    inner.set(context, at)
+    at += context.length
+    inner[at++] = FIRST_BLOCK
+    const okm = this.#hmacOfScratch(secret, at - this.#block)
     return length === okm.length ? okm : okm.subarray(0, length)
   }
 
   /** Derive-Secret(secret, label, messages) with the messages' Transcript-Hash given. */
-  deriveSecret(secret: Uint8Array, label: string, transcriptHash: Uint8Array): Uint8Array {
+  deriveSecret(secret: Uint8Array, label: Label, transcriptHash: Uint8Array): Uint8Array {
     return this.expandLabel(secret, label, transcriptHash, this.length)
   }
 
@@ -102,20 +134,10 @@ export class Hkdf {
   nextTrafficSecret(secret: Uint8Array): Uint8Array {
     return this.expandLabel(secret, 'traffic upd', NONE, this.length)
   }
-
-  #prefix(label: string, contextBytes: number, length: number): Uint8Array {
-    const key = `${label}/${contextBytes}/${length}`
-    const known = this.#prefixes.get(key)
-    if (known !== undefined) return known
-    const text = new TextEncoder().encode(`tls13 ${label}`)
-    const prefix = Uint8Array.of(length >>> 8, length & 0xff, text.length, ...text, contextBytes)
-    this.#prefixes.set(key, prefix)
-    return prefix
-  }
 }
 
 /** The counter of HKDF-Expand's first block. */
-const FIRST_BLOCK = Uint8Array.of(1)
+const FIRST_BLOCK = 1
 
 const HKDFS = { sha256: new Hkdf('sha256'), sha384: new Hkdf('sha384') } as const
 

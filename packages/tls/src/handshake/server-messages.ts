@@ -1,5 +1,5 @@
 // The messages a TLS 1.3 server writes. RFC 8446 §4.
-import { Writer } from '@latchkey/core'
+import { allocate, Writer } from '@latchkey/core'
 import type { CipherSuite } from './cipher-suite.ts'
 import { ExtensionType } from './extension-type.ts'
 import { HandshakeType } from './handshake-type.ts'
@@ -145,7 +145,7 @@ const CERTIFICATE_VERIFY_PREFIX = new TextEncoder().encode(`${' '.repeat(64)}${S
 
 /** The content a server's CertificateVerify signs: 130 bytes with SHA-256, 146 with SHA-384. RFC 8446 §4.4.3. */
 export function certificateVerifyContent(transcriptHash: Uint8Array): Uint8Array {
-  const content = new Uint8Array(CERTIFICATE_VERIFY_PREFIX.length + transcriptHash.length)
+  const content = allocate(CERTIFICATE_VERIFY_PREFIX.length + transcriptHash.length)
   content.set(CERTIFICATE_VERIFY_PREFIX)
   content.set(transcriptHash, CERTIFICATE_VERIFY_PREFIX.length)
   return content

@@ -1,11 +1,13 @@
 // Protects records in one direction under one traffic secret. RFC 8446 §5.2–§5.5.
+import { allocate } from '@latchkey/core'
 import {
   AEAD_OPTIONS,
   createAeadCipher,
   createAeadDecipher,
-  createSecretKey,
-  type KeyObject,
+  type AeadKey,
+  importAeadKey,
   TAG_BYTES,
+  wipeAeadKey,
 } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { CipherSuite } from '../handshake/cipher-suite.ts'
@@ -22,7 +24,7 @@ const TYPE_BYTES = 1
  */
 export class RecordProtection {
   readonly #suite: CipherSuite
-  readonly #key: KeyObject
+  readonly #key: AeadKey
   readonly #iv: Uint8Array
   readonly #nonce: Uint8Array
   #sequence = 0
@@ -30,8 +32,7 @@ export class RecordProtection {
   constructor(suite: CipherSuite, trafficSecret: Uint8Array) {
     const { key, iv } = trafficKeys(hkdf(suite.hash), trafficSecret, suite.keyBytes)
     this.#suite = suite
-    this.#key = createSecretKey(key)
-    key.fill(0)
+    this.#key = importAeadKey(key)
     this.#iv = iv
     this.#nonce = new Uint8Array(iv) // a copy: Buffer.slice would be a view
   }
@@ -86,6 +87,13 @@ export class RecordProtection {
     return plaintext
   }
 
+  /** Forgets the key; nothing can be sealed or opened after. */
+  wipe(): void {
+    wipeAeadKey(this.#key)
+    this.#iv.fill(0)
+    this.#sequence = MAX_SEQUENCE
+  }
+
   /** Nonce = IV ⊕ sequence number, big-endian, right-aligned. RFC 8446 §5.3. */
   #nextNonce(): Uint8Array {
     const sequence = this.#sequence
@@ -109,7 +117,7 @@ const INNER_TYPE: Readonly<Record<number, Uint8Array>> = Object.fromEntries(
 
 /** Appends one record without protection. */
 export function writePlaintextRecord(out: Uint8Array[], type: number, content: Uint8Array): void {
-  const record = new Uint8Array(RECORD_HEADER_BYTES + content.length)
+  const record = allocate(RECORD_HEADER_BYTES + content.length)
   record[0] = type
   record[1] = LEGACY_RECORD_VERSION >>> 8
   record[2] = LEGACY_RECORD_VERSION & 0xff

@@ -4,6 +4,7 @@
 // What may cross: the signature and its deadline (whichever comes first wins: the connection takes one answer an id);
 // the client's FIN and a pending signature (the call is aborted); destroy() and anything (twice is harmless).
 import type { Socket } from 'node:net'
+import { concatenate } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
 import type { Session } from '../handshake/server-handshake.ts'
 import { type ConnectionHandlers, ServerConnection } from '../server-connection.ts'
@@ -31,6 +32,9 @@ export interface TransportEvents {
   /** The handshake is over, either way. */
   settled(): void
 }
+
+/** Up to here one copy is cheaper than a vectored write. */
+const MAX_JOINED_BYTES = 4096
 
 /** How long a closing side waits for the other before it lets go. */
 const LINGER_MS = 2000
@@ -122,6 +126,11 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   write(chunks: Uint8Array[]): void {
     const { socket } = this
     if (socket.destroyed || socket.writableEnded) return
+    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    if (size <= MAX_JOINED_BYTES) {
+      socket.write(concatenate(chunks, size))
+      return
+    }
     socket.cork()
     for (const chunk of chunks) socket.write(chunk)
     socket.uncork()
