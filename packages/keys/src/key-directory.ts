@@ -17,6 +17,13 @@ const KEY_NAME = /.\.key$/s
 const LOOSE_KEY_NAME = /.\.key/s
 const PASSPHRASE_NAME = /\.passphrase$/
 
+export interface FindOptions {
+  readonly logger: Logger
+  readonly signal?: AbortSignal | undefined
+  /** For tests: names seen in all before it is an error. */
+  readonly maxNames?: number
+}
+
 /**
  * Paths of the key files below `root`, in the byte order of their names, directory by directory.
  *
@@ -28,7 +35,7 @@ const PASSPHRASE_NAME = /\.passphrase$/
  */
 export async function findKeyFiles(
   root: string,
-  { logger, signal }: { logger: Logger; signal?: AbortSignal | undefined },
+  { logger, signal, maxNames = MAX_NAMES }: FindOptions,
 ): Promise<string[]> {
   const files: string[] = []
   let names = 0
@@ -61,10 +68,10 @@ export async function findKeyFiles(
     const entries: Dirent[] = []
     try {
       for await (const entry of await opendir(directory)) {
-        if (++names > MAX_NAMES) {
+        if (++names > maxNames) {
           throw new KeysError('ERR_KEYS_LIMIT', {
             path: root,
-            found: `more than ${MAX_NAMES} files`,
+            found: `more than ${maxNames} files`,
             hint: 'keep keys in a directory of their own',
           })
         }
