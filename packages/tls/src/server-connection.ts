@@ -49,6 +49,8 @@ export interface ConnectionHandlers {
 
 /** change_cipher_spec records a client may send: one is usual, more is noise. */
 const MAX_CHANGE_CIPHER_SPEC = 32
+/** Records one handshake message may come in: a hello of a few thousand bytes needs one or two. */
+const MAX_FRAGMENTS = 32
 /** Records in a row that carry nothing. */
 const MAX_EMPTY_RECORDS = 16
 /** KeyUpdates in a row without data between them: each costs us a key derivation. */
@@ -88,6 +90,7 @@ export class ServerConnection {
   #hasSeenClientHello = false
   #changeCipherSpecs = 0
   #emptyRecords = 0
+  #fragments = 1
   #keyUpdates = 0
   #owesKeyUpdate = false
   #userCanceled = 0
@@ -187,8 +190,10 @@ export class ServerConnection {
   }
 
   #fail(error: TlsError): void {
-    // What is queued was meant for keys that may never exist; the client has seen nothing of it.
+    // What is queued was meant for keys that may never exist, and before keys are on nothing of this turn has left: the
+    // client must not see a ServerHello whose keys cannot be.
     this.#queued = []
+    if (this.#writeProtection === undefined) this.#out = []
     if (error.alert !== undefined && !this.#writeEnded) this.#sendAlert(error.alert)
     this.#finish(error)
   }
@@ -347,10 +352,13 @@ export class ServerConnection {
 
   #receiveHandshake(content: Uint8Array): void {
     if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty handshake record')
+    if (!this.#reassembler.isEmpty && ++this.#fragments > MAX_FRAGMENTS)
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'handshake message in too many records')
     this.#reassembler.push(content)
     for (;;) {
       const message = this.#reassembler.next(this.#expected())
       if (message === undefined) return
+      this.#fragments = 1
       // ClientHello, Finished and KeyUpdate change keys: nothing may follow in the same record (RFC 8446 §5.1).
       if (!this.#reassembler.isEmpty)
         refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'bytes after a message that changes keys')

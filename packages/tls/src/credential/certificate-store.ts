@@ -34,6 +34,8 @@ export function createCertificateStore({
   }
 }
 
+/** `*.example.com` for `a.example.com`; the wildcard stands for one whole label, and no label is empty. */
 function wildcardOf(name: string): string {
-  return `*${name.slice(name.indexOf('.') >>> 0)}`
+  const dot = name.indexOf('.')
+  return dot > 0 ? `*${name.slice(dot)}` : name
 }
