@@ -17,7 +17,6 @@ export const EDGE_ERRORS = {
   ERR_EDGE_ORIGIN_TIMEOUT: { status: 504, text: 'the origin did not answer in time' },
   ERR_EDGE_HOST: { status: undefined, text: 'the hosts of the edge contradict each other' },
   ERR_EDGE_ORIGIN_URL: { status: undefined, text: 'not usable as an origin' },
-  ERR_EDGE_KEY: { status: undefined, text: 'no key server is known for this key' },
 } as const satisfies Record<string, { status: number | undefined; text: string }>
 
 export type EdgeErrorCode = keyof typeof EDGE_ERRORS

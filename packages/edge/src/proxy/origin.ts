@@ -71,6 +71,13 @@ export class Origin {
     return request
   }
 
+  /** Keeps no connection any more; requests under way finish. */
+  retire(): void {
+    this.#agent.maxFreeSockets = 0
+    for (const sockets of Object.values(this.#agent.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy()
+  }
+
   /** Closes pooled connections; requests under way lose theirs. */
   close(): void {
     this.#agent.destroy()
