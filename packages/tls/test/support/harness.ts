@@ -67,6 +67,10 @@ export class Wire {
   readonly server: ServerConnection
   readonly signCalls: SignCall[] = []
   readonly cancelled: number[] = []
+  /** Called for each sign request, from inside the handler. */
+  onSign: (call: SignCall) => void = () => {}
+  /** Ids that got an answer from here. */
+  readonly answered = new Set<number>()
   /** One entry a call of `write`. */
   readonly writes: Uint8Array[] = []
   readonly data: Uint8Array[] = []
@@ -118,6 +122,12 @@ export class Wire {
     return this
   }
 
+  /** Answers a sign request as a key server would. */
+  sign({ id, request }: SignCall): void {
+    this.answered.add(id)
+    this.server.signed(id, signatureFor(request))
+  }
+
   /** Everything the server has sent. */
   get output(): Uint8Array {
     return concat(...this.writes)
@@ -147,7 +157,7 @@ export class Wire {
     if (this.#signing === 'hold') return false
     const calls = this.#unanswered
     this.#unanswered = []
-    for (const { id, request } of calls) this.server.signed(id, signatureFor(request))
+    for (const call of calls) this.sign(call)
     return calls.length > 0
   }
 
@@ -170,7 +180,8 @@ export class Wire {
       sign: (id, request) => {
         this.#mustBeOpen('sign')
         this.signCalls.push({ id, request })
-        if (this.#signing === 'at once') this.server.signed(id, signatureFor(request))
+        this.onSign({ id, request })
+        if (this.#signing === 'at once') this.sign({ id, request })
         else this.#unanswered.push({ id, request })
       },
       cancelSign: (id) => {
@@ -199,6 +210,20 @@ export class Wire {
 
   /** Events after `closed`: there must be none. */
   readonly lateEvents: string[] = []
+}
+
+/** A connection whose handshake is done. */
+export function establishedWire(options: WireOptions = {}): Wire {
+  const wire = new Wire(options).start()
+  if (wire.establishedCount !== 1 || wire.client.state !== 'connected') {
+    throw new Error(`no connection: ${String(wire.error)}`)
+  }
+  return wire
+}
+
+/** A connection that has everything but the client's Finished. */
+export function unfinishedWire(options: WireOptions = {}): Wire {
+  return new Wire({ autoFinish: false, ...options }).start()
 }
 
 let sharedContext: ServerContext | undefined
