@@ -85,7 +85,7 @@ export function runFuzz({
     try {
       target(input)
     } catch (cause) {
-      throw new Error(`seed ${seed}, input ${round}: ${input.toHex()}`, { cause })
+      throw new Error(`seed ${seed}, input ${round}: ${hex(input)}`, { cause })
     }
   }
   return { count, bytes }
@@ -141,6 +141,10 @@ function join(left: Uint8Array, right: Uint8Array): Uint8Array {
   both.set(left)
   both.set(right, left.length)
   return both
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 function sampleCorpus(): Uint8Array[] {

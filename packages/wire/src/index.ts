@@ -39,6 +39,7 @@ export {
   PROTOCOL_VERSION,
   readHeader,
   readPacket,
+  setPacketId,
 } from './packet.ts'
 export { readReply } from './reply.ts'
 export { serverNameText } from './server-name.ts'

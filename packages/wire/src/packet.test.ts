@@ -13,6 +13,7 @@ import {
   MAX_PACKET_BYTES,
   readHeader,
   readPacket,
+  setPacketId,
 } from './packet.ts'
 
 const PING = OPCODES.OpPing.code
@@ -102,6 +103,16 @@ test('reading what was written gives the same operation', () => {
       const header = readHeader(bytes)
       assert.deepEqual(header, { major: 1, minor: 0, length: bytes.length - HEADER_BYTES, id })
       assert.deepEqual(readOperation(bytes.subarray(HEADER_BYTES)), operation)
+    }),
+  )
+})
+
+test('a packet with another id is the packet written with that id', () => {
+  fc.assert(
+    fc.property(anyId, anyId, (first, second) => {
+      const packet = encodePacket(first, { opcode: PING })
+      setPacketId(packet, second)
+      assert.deepEqual(packet, encodePacket(second, { opcode: PING }))
     }),
   )
 })

@@ -120,6 +120,14 @@ export function encodePacket(
   return writer.finish()
 }
 
+/** Gives a written packet another id: what is sent again need not be written again. */
+export function setPacketId(packet: Uint8Array, id: number): void {
+  packet[4] = id >>> 24
+  packet[5] = id >>> 16
+  packet[6] = id >>> 8
+  packet[7] = id
+}
+
 /** Zero bytes in the padding item of a packet of `size` bytes without it; undefined: no padding item. */
 function paddingOf(size: number): number | undefined {
   return size < PADDED_PACKET_BYTES ? Math.max(0, PADDED_PACKET_BYTES - size - ITEM_HEADER_BYTES) : undefined
