@@ -1,0 +1,85 @@
+// One connection to a key server: packets out in few writes, packets in as they are cut from the stream.
+import type { TLSSocket } from 'node:tls'
+import { type FramedPacket, PacketFramer } from '@latchkey/wire'
+
+/** How long a closing connection may take for the other side's goodbye. */
+const GOODBYE_MS = 500
+
+export interface ConnectionHandlers {
+  readonly onPacket: (framed: FramedPacket) => void
+  /** It takes packets again after {@link Connection.isBlocked}. */
+  readonly onDrain: () => void
+  /** Called once, whoever ended it, but not after {@link Connection.close}. */
+  readonly onLost: (error: Error) => void
+}
+
+/** Owns `socket` from now on. */
+export class Connection {
+  readonly #socket: TLSSocket
+  readonly #handlers: ConnectionHandlers
+  readonly #framer = new PacketFramer()
+  #isBlocked = false
+  #isOver = false
+
+  constructor(socket: TLSSocket, handlers: ConnectionHandlers) {
+    this.#socket = socket
+    this.#handlers = handlers
+    socket.on('data', (chunk: Uint8Array) => this.#read(chunk))
+    socket.on('drain', () => {
+      this.#isBlocked = false
+      if (!this.#isOver) handlers.onDrain()
+    })
+    // Nothing more can be answered once the peer has ended its half.
+    socket.on('end', () => this.fail(new Error('the key server closed the connection')))
+    socket.on('error', (error) => this.fail(error))
+    socket.on('close', () => this.fail(new Error('the connection was closed')))
+  }
+
+  /** The socket holds as much as it should: packets wait where they can still be given up. */
+  get isBlocked(): boolean {
+    return this.#isBlocked
+  }
+
+  /** For people: `TLSv1.3`. */
+  get tlsVersion(): string {
+    return this.#socket.getProtocol() ?? 'unknown'
+  }
+
+  /** Sends `packets` as one write: one TLS record and one system call for all that a turn has gathered. */
+  write(packets: readonly Uint8Array[]): void {
+    if (this.#isOver) return
+    this.#isBlocked = !this.#socket.write(Buffer.concat(packets))
+  }
+
+  /** It is of no use any more: ends it at once and says so. */
+  fail(error: Error): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#socket.destroy()
+    this.#handlers.onLost(error)
+  }
+
+  /** Says goodbye and waits for the end, for a bounded time. */
+  async close(): Promise<void> {
+    this.#isOver = true
+    if (this.#socket.closed) return
+    const closed = Promise.withResolvers<void>()
+    this.#socket.once('close', () => closed.resolve())
+    const timeout = AbortSignal.timeout(GOODBYE_MS)
+    const destroy = (): unknown => this.#socket.destroy()
+    timeout.addEventListener('abort', destroy)
+    this.#socket.end()
+    await closed.promise
+    timeout.removeEventListener('abort', destroy)
+  }
+
+  #read(chunk: Uint8Array): void {
+    this.#framer.push(chunk)
+    // A handler may end the connection: what came behind that packet is not looked at.
+    while (!this.#isOver) {
+      const framed = this.#framer.next()
+      if (framed === undefined) return
+      this.#handlers.onPacket(framed)
+    }
+  }
+}

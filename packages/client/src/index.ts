@@ -1,0 +1,20 @@
+// Connections to key servers, and a Signer on top of them.
+export {
+  createKeyServerClient,
+  type KeyServerClient,
+  type KeyServerCounts,
+  type KeyServerHealth,
+  type RequestOptions,
+} from './client.ts'
+export { DEFAULT_PORT, type KeyServerAddress } from './dial.ts'
+export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from './errors.ts'
+export { ipAddressBytes } from './ip-address.ts'
+export type { LinkState } from './link.ts'
+export { type ClientLimits, DEFAULT_LIMITS, type KeyServerClientOptions } from './options.ts'
+export {
+  createKeylessSigner,
+  type KeylessSignerOptions,
+  type KeyServerChoice,
+  type RemoteKey,
+  type Requester,
+} from './signer.ts'

@@ -1,0 +1,114 @@
+// A Signer whose private keys are on a key server.
+import { hash, randomUUID } from 'node:crypto'
+import { type ClockMs, type Logger, silentLogger } from '@latchkey/core'
+import type { Signer, SignRequest } from '@latchkey/tls'
+import { KeylessError, OPCODES, type Operation, type SignOpcodeRow } from '@latchkey/wire'
+import type { KeyServerClient } from './client.ts'
+import { ClientError } from './errors.ts'
+import { ipAddressBytes } from './ip-address.ts'
+
+/** Code points of TLS (RFC 8446 §4.2.3, RFC 5246 §7.4.1.4.1) and the operation that makes such a signature. */
+const OPCODE_BY_SCHEME = new Map<number, SignOpcodeRow>([
+  [0x0201, OPCODES.OpRSASignSHA1],
+  [0x0203, OPCODES.OpECDSASignSHA1],
+  [0x0401, OPCODES.OpRSASignSHA256],
+  [0x0501, OPCODES.OpRSASignSHA384],
+  [0x0601, OPCODES.OpRSASignSHA512],
+  [0x0403, OPCODES.OpECDSASignSHA256],
+  [0x0503, OPCODES.OpECDSASignSHA384],
+  [0x0603, OPCODES.OpECDSASignSHA512],
+  [0x0804, OPCODES.OpRSAPSSSignSHA256],
+  [0x0805, OPCODES.OpRSAPSSSignSHA384],
+  [0x0806, OPCODES.OpRSAPSSSignSHA512],
+  [0x0807, OPCODES.OpEd25519Sign],
+  [0x0809, OPCODES.OpRSAPSSSignSHA256],
+  [0x080a, OPCODES.OpRSAPSSSignSHA384],
+  [0x080b, OPCODES.OpRSAPSSSignSHA512],
+])
+
+/** How a key server knows a key. */
+export interface RemoteKey {
+  /** SubjectKeyIdentifier, 20 bytes. */
+  readonly ski: Uint8Array
+}
+
+/** Who is asked: one client, or a choice made anew for each signature. */
+export type KeyServerChoice =
+  | { readonly client: Requester }
+  | { readonly pick: (ski: Uint8Array) => Requester }
+
+/** The one thing a signer wants of a {@link KeyServerClient}. */
+export type Requester = Pick<KeyServerClient, 'request'>
+
+export type KeylessSignerOptions = KeyServerChoice & {
+  /** By key id in lower-case hex: SHA-256 of the certificate's SubjectPublicKeyInfo. */
+  readonly keys: ReadonlyMap<string, RemoteKey> | ((keyIdHex: string) => RemoteKey | undefined)
+  /**
+   * Sends a random request id with each signature and logs it, so that both sides' log lines can be brought together.
+   * Off unless told: key servers older than September 2020 refuse a packet with an item they do not know.
+   */
+  readonly sendRequestId?: boolean
+  readonly logger?: Logger
+  /** The wall clock that deadlines are told by; default `Date.now`. */
+  readonly clock?: ClockMs
+}
+
+/**
+ * Signs by asking a key server: a digest of the content, or the content itself where the scheme has no digest
+ * (Ed25519). The name and address of the TLS client go along, for the key server's log and rules.
+ *
+ * `sign` rejects with {@link ClientError}, also ERR_CLIENT_UNKNOWN_KEY and ERR_CLIENT_SCHEME, or {@link KeylessError}.
+ *
+ * @example
+ * const signer = createKeylessSigner({ client, keys: new Map([[keyIdHex, { ski }]]) })
+ */
+export function createKeylessSigner(options: KeylessSignerOptions): Signer {
+  const { keys, sendRequestId = false, logger = silentLogger, clock = Date.now } = options
+  const keyOf = typeof keys === 'function' ? keys : (keyIdHex: string) => keys.get(keyIdHex)
+  return {
+    async sign(request, signal) {
+      const keyId = Buffer.from(request.keyId).toString('hex')
+      const key = keyOf(keyId)
+      if (key === undefined) throw new ClientError('ERR_CLIENT_UNKNOWN_KEY', { detail: keyId })
+      const timeoutMs = request.deadlineMs - clock()
+      if (timeoutMs <= 0) throw new ClientError('ERR_CLIENT_TIMEOUT', { detail: 'the deadline has passed' })
+      const operation = signOperation(request, key)
+      const client = 'pick' in options ? options.pick(key.ski) : options.client
+      if (!sendRequestId) return signatureOf(await client.request(operation, { signal, timeoutMs }))
+      const requestId = randomUUID()
+      logger.debug('asking for a signature', { requestId, sni: request.serverName })
+      const requestContext = textBytes(JSON.stringify({ request_id: requestId }))
+      return signatureOf(await client.request({ ...operation, requestContext }, { signal, timeoutMs }))
+    },
+  }
+}
+
+function signOperation(request: SignRequest, { ski }: RemoteKey): Operation {
+  const row = OPCODE_BY_SCHEME.get(request.scheme)
+  if (row === undefined) {
+    throw new ClientError('ERR_CLIENT_SCHEME', {
+      detail: `0x${request.scheme.toString(16).padStart(4, '0')}`,
+    })
+  }
+  const { content, serverName, clientAddress } = request
+  const clientIp = clientAddress === undefined ? undefined : ipAddressBytes(clientAddress)
+  return {
+    opcode: row.code,
+    payload: row.hash === undefined ? content : hash(row.hash, content, 'buffer'),
+    ski,
+    ...(serverName === '' ? undefined : { serverName: textBytes(serverName) }),
+    ...(clientIp === undefined ? undefined : { clientIp }),
+  }
+}
+
+/** A copy: the reply is a view of everything that came in one read. An empty success is none. */
+function signatureOf({ opcode, payload }: Operation): Uint8Array {
+  if (opcode !== OPCODES.OpResponse.code || payload === undefined || payload.length === 0) {
+    throw new KeylessError('ERR_KEYLESS_REPLY', { detail: 'no signature in it' })
+  }
+  return payload.slice()
+}
+
+function textBytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
