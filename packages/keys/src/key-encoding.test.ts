@@ -70,6 +70,11 @@ const REFUSED: { name: string; bytes: string | Buffer; message: RegExp }[] = [
   },
   { name: 'a DER public key', bytes: der(0x30, EMPTY, der(0x03)), message: /hint: this is the public half/ },
   {
+    name: 'PKCS#12',
+    bytes: der(0x30, der(0x02, Buffer.of(3)), EMPTY),
+    message: /a PKCS#12 file.*openssl pkcs12/,
+  },
+  {
     name: 'DER of another kind',
     bytes: der(0x30, der(0x05), der(0x05)),
     message: /found DER that is no key/,

@@ -1,6 +1,6 @@
 // Finds the one private key in the bytes of a file, or says what is there instead.
 import { DecodeError, Reader } from '@latchkey/core'
-import { readElement, TAG } from './der.ts'
+import { type Element, readElement, TAG } from './der.ts'
 import { KeysError, type KeysErrorDetail } from './errors.ts'
 import { findPemBlocks, type PemBlock } from './pem.ts'
 
@@ -33,6 +33,7 @@ const LABEL_HINTS: ReadonlyMap<string, string> = new Map([
 ])
 
 const EXPECTED = 'one private key: PEM or DER, PKCS#8, PKCS#1 or SEC1'
+const PKCS12_VERSION = 3
 /** A file may hold a long chain; an error names only its first blocks. */
 const MAX_LABELS_NAMED = 4
 
@@ -73,13 +74,19 @@ function keyBlock(blocks: readonly PemBlock[], path: string): EncodedKey {
 
 /**
  * Tells DER forms apart by the first two fields of the outer SEQUENCE:
- * keys begin with an INTEGER version; EncryptedPrivateKeyInfo is { SEQUENCE, OCTET STRING };
+ * keys begin with an INTEGER version of 0 or 1, PKCS#12 (RFC 7292 §4) with 3; EncryptedPrivateKeyInfo is { SEQUENCE, OCTET STRING };
  * SubjectPublicKeyInfo { SEQUENCE, BIT STRING }; Certificate { SEQUENCE, SEQUENCE, BIT STRING }.
  */
 function derKey(bytes: Buffer, path: string): EncodedKey {
-  const tags = outerTags(bytes)
-  if (tags === undefined) throw noKey(path, { found: `${bytes.length} bytes that are neither PEM nor DER` })
-  const [first, second] = tags
+  const fields = firstFields(bytes)
+  if (fields === undefined) throw noKey(path, { found: `${bytes.length} bytes that are neither PEM nor DER` })
+  const [{ tag: first, contents }, { tag: second }] = fields
+  if (first === TAG.integer && contents.at(-1) === PKCS12_VERSION) {
+    throw noKey(path, {
+      found: 'a PKCS#12 file',
+      hint: 'take the key out with "openssl pkcs12 -in <file> -nocerts -out <key file>"',
+    })
+  }
   if (first === TAG.integer) return { format: 'DER', bytes, isEncrypted: false }
   if (first === TAG.sequence && second === TAG.octetString) return { format: 'DER', bytes, isEncrypted: true }
   if (first === TAG.sequence && second === TAG.bitString) {
@@ -91,14 +98,14 @@ function derKey(bytes: Buffer, path: string): EncodedKey {
   throw noKey(path, { found: 'DER that is no key' })
 }
 
-function outerTags(bytes: Uint8Array): readonly [number, number] | undefined {
+function firstFields(bytes: Uint8Array): readonly [Element, Element] | undefined {
   try {
     const outer = new Reader(bytes)
     const { tag, contents } = readElement(outer)
     outer.end()
     if (tag !== TAG.sequence) return undefined
     const fields = new Reader(contents)
-    return [readElement(fields).tag, readElement(fields).tag]
+    return [readElement(fields), readElement(fields)]
   } catch (cause) {
     if (cause instanceof DecodeError) return undefined
     throw cause

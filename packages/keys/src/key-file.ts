@@ -53,8 +53,10 @@ async function readPassphrase(
 const LF = 0x0a
 const CR = 0x0d
 
+/** What follows the line is wiped here, the line by whoever uses it. */
 function firstLine(bytes: Buffer): Buffer {
   const end = bytes.indexOf(LF)
-  if (end === -1) return bytes
-  return bytes.subarray(0, bytes[end - 1] === CR ? end - 1 : end)
+  const line = end === -1 ? bytes : bytes.subarray(0, bytes[end - 1] === CR ? end - 1 : end)
+  bytes.fill(0, line.length)
+  return line
 }

@@ -49,7 +49,7 @@ describe('findPemBlocks', () => {
     const header = 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n'
     const flags = (text: string): boolean[] =>
       findPemBlocks(Buffer.from(text)).map((found) => found.hasEncryptionHeader)
-    assert.deepEqual(flags(`${block('A')}\n${block('B', header)}\n${header}`), [false, true])
+    assert.deepEqual(flags(`${block('A')}\n${header}${block('B', header)}\n${header}`), [false, true])
   })
 
   it('finds what was written, in order, for any labels and text between', () => {
