@@ -1,4 +1,4 @@
-// Protected records changed, repeated, dropped or swapped on their way. RFC 8446 §5.2, §5.3; tls-engine §15 rows 9, 10.
+// Protected records changed, repeated, dropped or swapped on their way. RFC 8446 §5.2, §5.3.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, flipped } from './support/bytes.ts'

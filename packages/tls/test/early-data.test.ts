@@ -1,4 +1,4 @@
-// Early data that nobody accepts: skipped within limits. RFC 8446 §4.2.10; tls-engine §6.5, §15 row 34.
+// Early data that nobody accepts: skipped within limits. RFC 8446 §4.2.10.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, concat, toHex, u16, u8, vector16 } from './support/bytes.ts'

@@ -1,4 +1,4 @@
-// Ends that the client or the transport brings. RFC 8446 §6; tls-engine §9.1, §11, §14, §15 rows 39, 40.
+// Ends that the client or the transport brings. RFC 8446 §6.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TlsError } from '@latchkey/tls'

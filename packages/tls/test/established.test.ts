@@ -1,5 +1,4 @@
-// What an established connection must do: data, KeyUpdate, padding, closing. RFC 8446 §4.6.3, §5.1–§5.5, §6.1;
-// tls-engine §4, §6.6, §14.
+// What an established connection must do: data, KeyUpdate, padding, closing. RFC 8446 §4.6.3, §5.1–§5.5, §6.1.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, concat, toHex, u8 } from './support/bytes.ts'

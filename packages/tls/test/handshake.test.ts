@@ -1,4 +1,4 @@
-// Handshakes that must succeed. RFC 8446 §2, §4.1.4, §5.1; tls-engine §5, §6.1, §6.3.
+// Handshakes that must succeed. RFC 8446 §2, §4.1.4, §5.1.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type CipherSuiteName, createLocalSigner, type GroupName } from '@latchkey/tls'

@@ -1,4 +1,4 @@
-// Lengths of a ClientHello that lie, and the most a ClientHello may hold. tls-engine §5.1, §12, §15 rows 17, 18, 43.
+// Lengths of a ClientHello that lie, and the most a ClientHello may hold.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { concat, patched, toHex, u16, u8 } from './support/bytes.ts'
@@ -96,7 +96,7 @@ test('the length of the handshake message itself may not lie', () => {
   }
 })
 
-// ── limits of tls-engine §12 ──────────────────────────────────────────────────────────────────────────────────────
+// ── limits ──────────────────────────────────────────────────────────────────────────────────────
 
 /** `count` code points that nobody uses, then `last`. */
 function filled(count: number, last: number): number[] {

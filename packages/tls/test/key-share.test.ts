@@ -1,4 +1,4 @@
-// Key shares that must be refused. RFC 7748 §6.1, RFC 8446 §4.2.8.2, §7.4.2; tls-engine §5.5, §15 row 23.
+// Key shares that must be refused. RFC 7748 §6.1, RFC 8446 §4.2.8.2, §7.4.2.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { concat, hex, patched, u8 } from './support/bytes.ts'

@@ -1,4 +1,4 @@
-// What a handshake agrees on. RFC 8446 §4.1.1, RFC 8701; tls-engine §5.4–§5.7, §6.7.
+// What a handshake agrees on. RFC 8446 §4.1.1, RFC 8701.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, concat, u16, u8, vector16, vector8 } from './support/bytes.ts'

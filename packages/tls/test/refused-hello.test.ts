@@ -1,5 +1,4 @@
-// ClientHellos that must be refused, each with its alert and without a signature. tls-engine §5, §11, §12, §15
-// rows 17–33 and 43.
+// ClientHellos that must be refused, each with its alert and without a signature.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, concat, hex, toHex, u8, vector16, vector8 } from './support/bytes.ts'

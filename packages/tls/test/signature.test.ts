@@ -1,4 +1,4 @@
-// Signatures that are late, wrong, or do not come. tls-engine §9, §15 row 41.
+// Signatures that are late, wrong, or do not come.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ascii, concat, flipped, u8 } from './support/bytes.ts'

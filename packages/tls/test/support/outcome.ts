@@ -1,4 +1,4 @@
-// How a handshake or a connection ends, seen from both ends. RFC 8446 §6.2; tls-engine §11.
+// How a handshake or a connection ends, seen from both ends. RFC 8446 §6.2.
 import assert from 'node:assert/strict'
 import { TlsError } from '@latchkey/tls'
 import { ascii } from './bytes.ts'
