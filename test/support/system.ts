@@ -1,0 +1,143 @@
+// The real thing for a test: an origin, a key server process and an edge process, with certificates of every kind.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
+// The demo's way to start, watch and end a latchkey process: the same one here.
+import { Child } from '../../packages/latchkey/src/demo/child.ts'
+
+export interface Site {
+  readonly name: string
+  readonly keyAlgorithm: KeyAlgorithm
+  readonly privateKeyPem: string
+  readonly privateKeyFile: string
+}
+
+export interface System extends AsyncDisposable {
+  readonly caFile: string
+  readonly caPem: string
+  readonly sites: readonly Site[]
+  readonly edge: Child
+  readonly edgePort: number
+  keyServer: Child
+  readonly keyServerPort: number
+  /** Ends the key server without a word, as a crash does. */
+  killKeyServer(): Promise<void>
+  /** Starts it again on its port. */
+  restartKeyServer(): Promise<void>
+}
+
+export interface SystemOptions {
+  readonly keyAlgorithms: readonly KeyAlgorithm[]
+  readonly origin: RequestListener
+}
+
+/** `<algorithm>.site.test` for each algorithm, all behind one edge, keys at one key server. */
+export async function startSystem({ keyAlgorithms, origin }: SystemOptions): Promise<System> {
+  const stack = new AsyncDisposableStack()
+  try {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-test-'))
+    stack.defer(() => rmSync(folder, { recursive: true }))
+    const keys = join(folder, 'keys')
+    mkdirSync(keys, { mode: 0o700 })
+    const file = (name: string, text: string): string => {
+      const path = join(folder, name)
+      writeFileSync(path, text, { mode: 0o600 })
+      return path
+    }
+
+    const publicCa = await createThrowawayCa({ commonName: 'test CA' })
+    const caFile = file('ca.pem', publicCa.certificatePem)
+    const sites: Site[] = []
+    for (const keyAlgorithm of keyAlgorithms) {
+      const name = `${keyAlgorithm}.site.test`
+      const { chainPem, privateKeyPem } = await publicCa.issue({ dnsNames: [name], keyAlgorithm })
+      file(`${name}.pem`, chainPem)
+      sites.push({
+        name,
+        keyAlgorithm,
+        privateKeyPem,
+        privateKeyFile: file(join('keys', `${name}.key`), privateKeyPem),
+      })
+    }
+
+    const linkCa = await createThrowawayCa({ commonName: 'link CA' })
+    const server = await linkCa.issue({ ipAddresses: ['127.0.0.1'], extendedKeyUsages: ['serverAuth'] })
+    const client = await linkCa.issue({ commonName: 'edge', extendedKeyUsages: ['clientAuth'] })
+    file('link-ca.pem', linkCa.certificatePem)
+    file('server.pem', server.chainPem)
+    file('server-key.pem', server.privateKeyPem)
+    file('client.pem', client.chainPem)
+    file('client-key.pem', client.privateKeyPem)
+
+    const originServer = createServer(origin)
+    originServer.listen(0, '127.0.0.1')
+    await new Promise((resolve) => originServer.once('listening', resolve))
+    stack.defer(() => {
+      originServer.closeAllConnections()
+      originServer.close()
+    })
+
+    const run = (name: string, args: readonly string[]): Child =>
+      stack.use(new Child({ name, args, cwd: folder, env: process.env }))
+    const runKeyServer = (port: number): Child => {
+      file('gokeyless.yaml', keyServerYaml(port))
+      return run('key server', ['keyserver'])
+    }
+    const listening = async (child: Child): Promise<number> =>
+      Number((await child.line(/Listening at \w+:\/\/127\.0\.0\.1:(\d+)/))[1])
+
+    const keyServer = runKeyServer(0)
+    const keyServerPort = await listening(keyServer)
+    file('latchkey-edge.yaml', edgeYaml(sites, keyServerPort, (originServer.address() as AddressInfo).port))
+    const edge = run('edge', ['edge'])
+    const system: System = {
+      caFile,
+      caPem: publicCa.certificatePem,
+      sites,
+      edge,
+      edgePort: await listening(edge),
+      keyServer,
+      keyServerPort,
+      async killKeyServer() {
+        system.keyServer.killNow()
+        await system.keyServer.ended
+      },
+      async restartKeyServer() {
+        system.keyServer = runKeyServer(keyServerPort)
+        await listening(system.keyServer)
+      },
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    }
+    return system
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
+}
+
+function keyServerYaml(port: number): string {
+  return `port: ${port}
+listen_address: 127.0.0.1
+auth_cert: server.pem
+auth_key: server-key.pem
+cloudflare_ca_cert: link-ca.pem
+private_key_stores:
+- dir: keys
+`
+}
+
+function edgeYaml(sites: readonly Site[], keyServerPort: number, originPort: number): string {
+  const host = ({ name }: Site): string => `- names: [${name}]
+  certificates: [${name}.pem]
+  key_servers: ['127.0.0.1:${keyServerPort}']
+  origin: http://127.0.0.1:${originPort}
+`
+  return `listen_address: 127.0.0.1
+port: 0
+key_server_tls: { ca: link-ca.pem, cert: client.pem, key: client-key.pem }
+hosts:
+${sites.map(host).join('')}`
+}
