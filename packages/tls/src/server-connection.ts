@@ -59,7 +59,7 @@ const MAX_USER_CANCELED = 4
 /** What a client may have sent as early data before it learns that we take none, record overhead included. */
 const EARLY_DATA_BUDGET_BYTES = 16_384 + 2048
 
-const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 1 }
+const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 1, isExact: true }
 
 type Phase =
   | { readonly phase: 'handshaking'; readonly steps: Steps<Established>; waiting: Waiting }
@@ -325,8 +325,10 @@ export class ServerConnection {
       return
     }
     this.#hasDecrypted = true
+    // RFC 8446 §5.4: the limit is on content, type and padding together.
+    if (inner.length > MAX_PLAINTEXT_BYTES + 1)
+      refuse('ERR_TLS_RECORD_OVERFLOW', `inner plaintext of ${inner.length} bytes`)
     const end = contentLength(inner)
-    if (end > MAX_PLAINTEXT_BYTES) refuse('ERR_TLS_RECORD_OVERFLOW', `content of ${end} bytes`)
     const type = inner[end] as number
     if (type < ContentType.alert || type > ContentType.application_data)
       refuse('ERR_TLS_UNEXPECTED_MESSAGE', `inner content type ${type}`)
@@ -390,7 +392,6 @@ export class ServerConnection {
   #receiveKeyUpdate(body: Uint8Array): void {
     const phase = this.#phase
     if (phase.phase !== 'established') return
-    if (body.length !== 1) refuse('ERR_TLS_DECODE', 'KeyUpdate without its byte')
     const request = body[0] as number
     if (request > 1) refuse('ERR_TLS_ILLEGAL_PARAMETER', `KeyUpdate request ${request}`)
     if (++this.#keyUpdates > MAX_KEY_UPDATES) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many KeyUpdates')

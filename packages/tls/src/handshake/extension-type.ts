@@ -10,7 +10,6 @@ export const ExtensionType = {
   pre_shared_key: 41,
   early_data: 42,
   supported_versions: 43,
-  cookie: 44,
   psk_key_exchange_modes: 45,
   signature_algorithms_cert: 50,
   key_share: 51,

@@ -3,11 +3,10 @@ import { refuse } from '../errors.ts'
 import type { ClientHello, Extension } from './client-hello.ts'
 import { ExtensionType } from './extension-type.ts'
 
-/** Extensions that a HelloRetryRequest lets the client change, add or drop. */
+/** Extensions that our HelloRetryRequest lets the client change, add or drop. A cookie is not among them: we give none. */
 const MAY_CHANGE: ReadonlySet<number> = new Set([
   ExtensionType.key_share,
   ExtensionType.early_data,
-  ExtensionType.cookie,
   ExtensionType.pre_shared_key,
   ExtensionType.padding,
 ])
@@ -22,7 +21,7 @@ export function checkSecondHello(first: ClientHello, second: ClientHello, group:
     equal(first.legacyCompressionMethods, second.legacyCompressionMethods)
   if (!same) refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello changes a field')
   checkExtensions(first.extensions.filter(isFixed), second.extensions.filter(isFixed))
-  // §4.2.10: early data must not be sent after a HelloRetryRequest. We ask for no cookie.
+  // §4.2.10: early data must not be sent after a HelloRetryRequest.
   if (second.hasEarlyData) refuse('ERR_TLS_ILLEGAL_PARAMETER', 'early_data in the second ClientHello')
   if (second.keyShares?.length !== 1 || second.keyShares[0]?.group !== group) {
     refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello does not carry exactly the share asked for')

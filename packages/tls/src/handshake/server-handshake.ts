@@ -6,6 +6,7 @@
 import type { Credential } from '../credential/credential.ts'
 import { equalSecrets, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
+import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import { RecordProtection } from '../record/record-protection.ts'
 import type { ServerContext } from '../server-context.ts'
 import type { SignRequest } from '../signer/signer.ts'
@@ -28,9 +29,7 @@ import {
 import { Transcript } from './transcript.ts'
 
 /** What the handshake cannot go on without. */
-export type Want =
-  | { readonly want: 'message'; readonly type: number; readonly maxBytes: number }
-  | { readonly want: 'signature' }
+export type Want = ({ readonly want: 'message' } & ExpectedMessage) | { readonly want: 'signature' }
 
 /** A step that may wait and then gives a T. */
 export type Steps<T> = Generator<Want, T, HandshakeMessage | Uint8Array>
@@ -107,6 +106,12 @@ export function* serverHandshake(handshake: Handshake): Steps<Established> {
   }
 }
 
+const CLIENT_HELLO: ExpectedMessage = {
+  type: HandshakeType.client_hello,
+  maxBytes: MAX_CLIENT_HELLO_BYTES,
+  isExact: false,
+}
+
 interface Greeting {
   readonly hello: ClientHello
   readonly choice: Choice & { readonly clientShare: Uint8Array }
@@ -116,7 +121,7 @@ interface Greeting {
 
 /** RFC 8446 §4.1.2 – §4.1.4. */
 function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
-  const first = yield* wantMessage(HandshakeType.client_hello, MAX_CLIENT_HELLO_BYTES)
+  const first = yield* wantMessage(CLIENT_HELLO)
   const firstHello = readClientHello(first.body)
   const firstChoice = negotiate(firstHello, context)
   if (firstHello.hasEarlyData) channel.skipEarlyData(true)
@@ -135,7 +140,7 @@ function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
   // The first hello is a view of received bytes that are gone when the second comes.
   const kept = readClientHello(new Uint8Array(first.body))
 
-  const second = yield* wantMessage(HandshakeType.client_hello, MAX_CLIENT_HELLO_BYTES)
+  const second = yield* wantMessage(CLIENT_HELLO)
   const hello = readClientHello(second.body)
   checkSecondHello(kept, hello, firstChoice.group.code)
   channel.skipEarlyData(false)
@@ -257,8 +262,7 @@ function* receiveFinished(
 ): Steps<void> {
   const kdf = hkdf(suite.hash)
   const expected = kdf.verifyData(secrets.client, transcript.digest())
-  const { body } = yield* wantMessage(HandshakeType.finished, kdf.length)
-  if (body.length !== kdf.length) refuse('ERR_TLS_DECODE', `Finished of ${body.length} bytes`)
+  const { body } = yield* wantMessage({ type: HandshakeType.finished, maxBytes: kdf.length, isExact: true })
   if (!equalSecrets(body, expected)) refuse('ERR_TLS_DECRYPT', 'Finished does not verify')
   secrets.client.fill(0)
   secrets.server.fill(0)
@@ -267,8 +271,8 @@ function* receiveFinished(
 
 // The two casts from what a generator may be resumed with to what was asked for: the connection keeps to the Want.
 
-function* wantMessage(type: number, maxBytes: number): Steps<HandshakeMessage> {
-  return (yield { want: 'message', type, maxBytes }) as HandshakeMessage
+function* wantMessage(expected: ExpectedMessage): Steps<HandshakeMessage> {
+  return (yield { want: 'message', ...expected }) as HandshakeMessage
 }
 
 function* wantSignature(): Steps<Uint8Array> {

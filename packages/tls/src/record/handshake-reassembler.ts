@@ -2,10 +2,11 @@
 import { refuse } from '../errors.ts'
 import { HANDSHAKE_HEADER_BYTES, type HandshakeMessage } from '../handshake/handshake-type.ts'
 
-/** The one message type a state takes, and its largest body in bytes. */
+/** The one message type a state takes, and how long its body may be: `isExact` where only one length is right. */
 export interface ExpectedMessage {
   readonly type: number
   readonly maxBytes: number
+  readonly isExact: boolean
 }
 
 const NOTHING = new Uint8Array(0)
@@ -29,7 +30,8 @@ export class HandshakeReassembler {
    * The next whole message; undefined when more fragments are needed. A message is refused by its header, before
    * anything is kept of it.
    *
-   * @throws {TlsError} ERR_TLS_UNEXPECTED_MESSAGE for another type, ERR_TLS_ILLEGAL_PARAMETER for one too long.
+   * @throws {TlsError} ERR_TLS_UNEXPECTED_MESSAGE for another type, ERR_TLS_ILLEGAL_PARAMETER for one too long,
+   * ERR_TLS_DECODE for another length than the only right one.
    */
   next(expected: ExpectedMessage | undefined): HandshakeMessage | undefined {
     const fragment = this.#fragment
@@ -76,6 +78,9 @@ function checkType(type: number, expected: ExpectedMessage | undefined): asserts
 function messageBytes(bytes: Uint8Array, expected: ExpectedMessage | undefined): number {
   checkType(bytes[0] as number, expected)
   const length = ((bytes[1] as number) << 16) | ((bytes[2] as number) << 8) | (bytes[3] as number)
+  if (expected.isExact && length !== expected.maxBytes) {
+    refuse('ERR_TLS_DECODE', `handshake message of ${length} bytes in place of ${expected.maxBytes}`)
+  }
   if (length > expected.maxBytes) refuse('ERR_TLS_ILLEGAL_PARAMETER', `handshake message of ${length} bytes`)
   return HANDSHAKE_HEADER_BYTES + length
 }
