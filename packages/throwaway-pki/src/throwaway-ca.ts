@@ -28,13 +28,26 @@ const BACKDATE_MS = 3_600_000
 /** Long enough for a demo that is left running; short enough that nobody builds on it. */
 const LIFETIME_MS = 30 * 24 * 3_600_000
 
+/** Any extension by its OID; it replaces the usual one of the same OID. For certificates that are wrong on purpose. */
+export interface ExtensionOption {
+  readonly oid: string
+  readonly critical?: boolean
+  /** DER of the value. */
+  readonly value: Uint8Array
+}
+
 export interface CaOptions {
   /** Default: a name that says what it is. */
   readonly commonName?: string
   /** Default: ecdsa-p256. */
   readonly keyAlgorithm?: KeyAlgorithm
+  /** Default: none, what is below may be used for anything. */
+  readonly extendedKeyUsages?: readonly ExtendedKeyUsageName[]
+  /** How many CAs may be below this one, RFC 5280 §4.2.1.9. Default: any number. */
+  readonly pathLength?: number
   readonly notBefore?: Date
   readonly notAfter?: Date
+  readonly extensions?: readonly ExtensionOption[]
 }
 
 export interface IssueOptions {
@@ -50,6 +63,7 @@ export interface IssueOptions {
   readonly notBefore?: Date
   /** Default: in 30 days. */
   readonly notAfter?: Date
+  readonly extensions?: readonly ExtensionOption[]
 }
 
 export interface Issued {
@@ -79,6 +93,11 @@ export async function createThrowawayCa(options: CaOptions = {}): Promise<Throwa
   return createCa(options, undefined)
 }
 
+/** A certificate that vouches for itself: no client trusts it unless it is told to trust this very one. */
+export async function createSelfSigned(options: IssueOptions = {}): Promise<Issued> {
+  return issueLeaf(undefined, options)
+}
+
 /** Who signs: its name and key, and the certificates a client needs to reach the root from here. */
 interface Authority {
   readonly name: x509.Name
@@ -98,9 +117,11 @@ async function createCa(options: CaOptions, parent: Authority | undefined): Prom
     publicKey: keys.publicKey,
     validity: options,
     extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.BasicConstraintsExtension(true, options.pathLength, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      ...extendedKeyUsage(options.extendedKeyUsages ?? []),
     ],
+    replacements: options.extensions,
   })
   const intermediatesPem = parent === undefined ? '' : certificatePem + parent.intermediatesPem
   const authority: Authority = { ...self, intermediatesPem }
@@ -111,7 +132,7 @@ async function createCa(options: CaOptions, parent: Authority | undefined): Prom
   }
 }
 
-async function issueLeaf(authority: Authority, options: IssueOptions): Promise<Issued> {
+async function issueLeaf(authority: Authority | undefined, options: IssueOptions): Promise<Issued> {
   const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ecdsa-p256' } = options
   const { extendedKeyUsages = ['serverAuth', 'clientAuth'] } = options
   const alternativeNames = [
@@ -123,26 +144,26 @@ async function issueLeaf(authority: Authority, options: IssueOptions): Promise<I
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     leafKeyUsage(keyAlgorithm),
+    ...extendedKeyUsage(extendedKeyUsages),
   ]
-  if (extendedKeyUsages.length > 0) {
-    const oids = extendedKeyUsages.map((usage) => EXTENDED_KEY_USAGES[usage])
-    extensions.push(new x509.ExtendedKeyUsageExtension(oids))
-  }
   // RFC 5280 §4.1.2.6: with an empty subject the SAN is critical.
   const isNameless = commonName.length > MAX_COMMON_NAME
   if (alternativeNames.length > 0) {
     extensions.push(new x509.SubjectAlternativeNameExtension(alternativeNames, isNameless))
   }
-  const certificatePem = await signCertificate(authority, {
-    subject: isNameless ? new x509.Name([]) : commonNameOnly(commonName),
+  const subject = isNameless ? new x509.Name([]) : commonNameOnly(commonName)
+  const issuer = authority ?? { name: subject, keyAlgorithm, keys, intermediatesPem: '' }
+  const certificatePem = await signCertificate(issuer, {
+    subject,
     publicKey: keys.publicKey,
     validity: options,
     extensions,
+    replacements: options.extensions,
   })
   return {
     certificatePem,
     privateKeyPem: await privateKeyPem(keys),
-    chainPem: certificatePem + authority.intermediatesPem,
+    chainPem: certificatePem + issuer.intermediatesPem,
   }
 }
 
@@ -151,10 +172,19 @@ interface Request {
   readonly publicKey: webcrypto.CryptoKey
   readonly validity: { readonly notBefore?: Date; readonly notAfter?: Date }
   readonly extensions: readonly x509.Extension[]
+  readonly replacements: readonly ExtensionOption[] | undefined
 }
 
 async function signCertificate(issuer: Authority, request: Request): Promise<string> {
   const now = Date.now()
+  const replacements = (request.replacements ?? []).map(
+    ({ oid, critical = false, value }) => new x509.Extension(oid, critical, value),
+  )
+  const usual = [
+    ...request.extensions,
+    await x509.SubjectKeyIdentifierExtension.create(request.publicKey, false, webcrypto),
+    await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey, false, webcrypto),
+  ].filter(({ type }) => !replacements.some((each) => each.type === type))
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: serialNumber(),
@@ -165,11 +195,7 @@ async function signCertificate(issuer: Authority, request: Request): Promise<str
       publicKey: request.publicKey,
       signingKey: issuer.keys.privateKey,
       signingAlgorithm: KEY_ALGORITHMS[issuer.keyAlgorithm].sign,
-      extensions: [
-        ...request.extensions,
-        await x509.SubjectKeyIdentifierExtension.create(request.publicKey, false, webcrypto),
-        await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey, false, webcrypto),
-      ],
+      extensions: [...usual, ...replacements],
     },
     webcrypto,
   )
@@ -188,6 +214,12 @@ function leafKeyUsage(algorithm: KeyAlgorithm): x509.KeyUsagesExtension {
   return KEY_ALGORITHMS[algorithm].canEncrypt
     ? new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true)
     : new x509.KeyUsagesExtension(digitalSignature, true)
+}
+
+/** An empty list is no extension: such an extension would allow nothing. */
+function extendedKeyUsage(usages: readonly ExtendedKeyUsageName[]): x509.ExtendedKeyUsageExtension[] {
+  if (usages.length === 0) return []
+  return [new x509.ExtendedKeyUsageExtension(usages.map((usage) => EXTENDED_KEY_USAGES[usage]))]
 }
 
 /** By structure, not by text: a name with a comma in it stays one name. */

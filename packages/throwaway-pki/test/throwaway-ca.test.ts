@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import tls from 'node:tls'
 import { promisify } from 'node:util'
 import {
+  createSelfSigned,
   createThrowawayCa,
   EXTENDED_KEY_USAGES,
   type ExtendedKeyUsageName,
@@ -116,6 +117,23 @@ test('a host name too long for a common name is in the SAN alone', async () => {
   assert.equal(leaf.checkHost(name), name)
 })
 
+test('a self-signed certificate verifies with its own key and no CA', async () => {
+  const leaf = new X509Certificate((await createSelfSigned({ dnsNames: ['a.example'] })).certificatePem)
+  assert.equal(leaf.issuer, leaf.subject)
+  assert.ok(leaf.verify(leaf.publicKey))
+  assert.equal(leaf.ca, false)
+})
+
+test('an extension option replaces the usual extension of its OID', async () => {
+  const ca = await createThrowawayCa()
+  const notACa = { oid: '2.5.29.19', critical: true, value: Uint8Array.of(0x30, 0x00) }
+  const intermediate = await ca.issueIntermediate({ extensions: [notACa], extendedKeyUsages: ['clientAuth'] })
+  const certificate = new X509Certificate(intermediate.certificatePem)
+  assert.equal(certificate.ca, false)
+  assert.deepEqual(certificate.keyUsage, [EXTENDED_KEY_USAGES.clientAuth])
+  assert.equal(certificate.raw.toHex().split('0603551d13').length, 2)
+})
+
 test('OpenSSL accepts every kind of certificate by its strict rules', async (t) => {
   const openssl = await run('openssl', ['version']).catch(() => undefined)
   if (openssl === undefined) return t.skip('no openssl command')
@@ -133,6 +151,14 @@ test('OpenSSL accepts every kind of certificate by its strict rules', async (t) 
     assert.match((await run('openssl', [...verify, ...purposes, at('leaf.pem')])).stdout, /OK/)
     assert.match((await run('openssl', [...verify, '-purpose', 'sslclient', at('leaf.pem')])).stdout, /OK/)
   }
+
+  const narrow = await ca.issueIntermediate({ pathLength: 0 })
+  const tooDeep = await (await narrow.issueIntermediate()).issue({ dnsNames: ['a.example'] })
+  await writeFile(at('deep.pem'), tooDeep.chainPem)
+  await assert.rejects(
+    run('openssl', [...verify, '-untrusted', at('deep.pem'), at('deep.pem')]),
+    /path length/,
+  )
 
   const other = await (await createThrowawayCa()).issue({ dnsNames: ['a.example'] })
   await writeFile(at('other.pem'), other.certificatePem)
