@@ -153,7 +153,9 @@ test('OpenSSL accepts every kind of certificate by its strict rules', async (t) 
   }
 
   const narrow = await ca.issueIntermediate({ pathLength: 0 })
-  const tooDeep = await (await narrow.issueIntermediate()).issue({ dnsNames: ['a.example'] })
+  const tooDeep = await (await narrow.issueIntermediate({ commonName: 'Deeper' })).issue({
+    dnsNames: ['a.example'],
+  })
   await writeFile(at('deep.pem'), tooDeep.chainPem)
   await assert.rejects(
     run('openssl', [...verify, '-untrusted', at('deep.pem'), at('deep.pem')]),
