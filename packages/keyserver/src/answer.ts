@@ -1,0 +1,210 @@
+// What each opcode asks for, and what the client is told when it cannot be had.
+import {
+  type KeyStore,
+  type MaybePromise,
+  type PrivateKey,
+  SIGNATURE_ALGORITHMS,
+  type SignatureAlgorithm,
+} from '@latchkey/keys'
+import {
+  type DecryptOpcodeRow,
+  type KeylessErrorCode,
+  OPCODES,
+  opcodeRow,
+  type SignOpcodeRow,
+} from '@latchkey/wire'
+import { hex, type KeyRequest } from './key-request.ts'
+import type { OperationAbort } from './operation-abort.ts'
+import type { KeyServerObserver } from './observer.ts'
+
+/** An operation with a private key: what a policy decides about. */
+export type KeyOperation = SignOpcodeRow<SignatureAlgorithm> | DecryptOpcodeRow
+
+export interface Success {
+  readonly opcode: number
+  readonly payload: Uint8Array | undefined
+}
+
+/** A request that got no answer. `stage` decides the log line: the look-up of the key, or the operation? */
+export class Failure {
+  readonly code: KeylessErrorCode
+  readonly stage: 'lookup' | 'operation'
+  /** For the operator; the client is told the code's one byte. */
+  readonly reason: string
+
+  constructor(code: KeylessErrorCode, stage: 'lookup' | 'operation', reason: string) {
+    this.code = code
+    this.stage = stage
+    this.reason = reason
+  }
+}
+
+export type Answer = Success | Failure
+
+export interface AnswerOptions {
+  readonly keyStore: Pick<KeyStore, 'find'>
+  /** Whether this server does this kind of operation at all; refused with a cryptography failure. */
+  readonly allow: (operation: KeyOperation) => boolean
+  /** Whether this client may use this key in this way; refused as if the key were not there. */
+  readonly authorize: ((request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>) | undefined
+  readonly missingSki: 'internal' | 'key-not-found'
+  readonly observer: KeyServerObserver
+  /** Told about each look-up, before its outcome is answered. */
+  readonly lookedUp: (request: KeyRequest, isFound: boolean) => void
+}
+
+/** Answers a request; at once if nothing has to be waited for. Never throws or rejects. */
+export function answer(
+  request: KeyRequest,
+  abort: OperationAbort,
+  options: AnswerOptions,
+): MaybePromise<Answer> {
+  const row = opcodeRow(request.operation.opcode)
+  if (row === undefined) return failure('ERR_KEYLESS_BAD_OPCODE', `opcode ${request.operation.opcode}`)
+  switch (row.kind) {
+    case 'ping':
+      return { opcode: OPCODES.OpPong.code, payload: request.operation.payload }
+    case 'sign':
+      return withKey(request, row as SignOpcodeRow<SignatureAlgorithm>, abort, options)
+    case 'decrypt':
+      return withKey(request, row, abort, options)
+    case 'seal':
+    case 'unseal':
+    case 'rpc':
+      return failure('ERR_KEYLESS_INTERNAL', 'not offered here')
+    case 'custom':
+      return failure('ERR_KEYLESS_BAD_OPCODE', 'no custom function here')
+    case 'response':
+    case 'pong':
+    case 'error':
+      return failure('ERR_KEYLESS_UNEXPECTED_OPCODE', 'a reply in place of a request')
+    default:
+      return row satisfies never
+  }
+}
+
+/** Policy, then authorisation, then the key, then its use: what needs no waiting first. */
+function withKey(
+  request: KeyRequest,
+  operation: KeyOperation,
+  abort: OperationAbort,
+  options: AnswerOptions,
+): MaybePromise<Answer> {
+  if (!options.allow(operation)) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'this operation is switched off')
+  const { ski } = request.operation
+  if (ski === undefined) {
+    const code = options.missingSki === 'internal' ? 'ERR_KEYLESS_INTERNAL' : 'ERR_KEYLESS_KEY_NOT_FOUND'
+    return lookupFailure(code, 'the request names no key')
+  }
+  const lookUp = (mayUse: boolean): MaybePromise<Answer> => {
+    if (!mayUse) return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', 'this client may not use this key')
+    const started = performance.now()
+    const found = attempt(() => options.keyStore.find(ski), lookupBroken)
+    return whenReady(found, (key) => {
+      options.observer.keyLookedUp?.(performance.now() - started)
+      if (key instanceof Failure) return key
+      options.lookedUp(request, key !== undefined)
+      return key === undefined
+        ? lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
+        : useKey(key, operation, request.operation.payload ?? NO_BYTES, abort)
+    })
+  }
+  const { authorize } = options
+  if (authorize === undefined) return lookUp(true)
+  const decision = attempt(() => authorize(request, operation), lookupBroken)
+  return whenReady(decision, (mayUse) => (mayUse instanceof Failure ? mayUse : lookUp(mayUse)))
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+function useKey(
+  key: PrivateKey,
+  operation: KeyOperation,
+  input: Uint8Array,
+  abort: OperationAbort,
+): MaybePromise<Answer> {
+  if (key.keyType !== operation.keyType) {
+    return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key is ${key.keyType}, not ${operation.keyType}`)
+  }
+  return operation.kind === 'sign'
+    ? sign(key, operation.signatureAlgorithm, input, abort)
+    : decrypt(key, input, abort)
+}
+
+/** Checked here for every kind of key store: some sign a digest of any length, and what comes out is useless. */
+function sign(
+  key: PrivateKey,
+  algorithm: SignatureAlgorithm,
+  input: Uint8Array,
+  abort: OperationAbort,
+): MaybePromise<Answer> {
+  const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
+  if (digestBytes !== undefined && input.length !== digestBytes) {
+    return failure('ERR_KEYLESS_CRYPTOGRAPHY', `a digest of ${input.length} bytes for ${algorithm}`)
+  }
+  if (!key.algorithms.has(algorithm)) {
+    return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key cannot do ${algorithm}`)
+  }
+  const signature = attempt(() => key.sign(algorithm, input, abort), operationBroken)
+  return whenReady(signature, (bytes) => (bytes instanceof Failure ? bytes : success(bytes)))
+}
+
+/**
+ * Raw RSA for every kind of key store: an answer shorter than the modulus has lost its padding, and giving it to a
+ * client would make this server a padding oracle.
+ */
+function decrypt(key: PrivateKey, ciphertext: Uint8Array, abort: OperationAbort): MaybePromise<Answer> {
+  if (key.decryptRaw === undefined) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key cannot decrypt')
+  const modulusBits = key.publicKey.asymmetricKeyDetails?.modulusLength ?? 0
+  const plaintext = attempt(() => key.decryptRaw?.(ciphertext, abort) ?? NO_BYTES, operationBroken)
+  return whenReady(plaintext, (bytes) => {
+    if (bytes instanceof Failure) return bytes
+    return bytes.length === Math.ceil(modulusBits / 8)
+      ? success(bytes)
+      : failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key store did not answer with raw RSA')
+  })
+}
+
+function success(payload: Uint8Array): Answer {
+  if (payload.length === 0) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key store answered nothing')
+  return { opcode: OPCODES.OpResponse.code, payload }
+}
+
+function failure(code: KeylessErrorCode, reason: string): Failure {
+  return new Failure(code, 'operation', reason)
+}
+
+function lookupFailure(code: KeylessErrorCode, reason: string): Failure {
+  return new Failure(code, 'lookup', reason)
+}
+
+function lookupBroken(error: unknown): Failure {
+  return lookupFailure('ERR_KEYLESS_INTERNAL', errorText(error))
+}
+
+function operationBroken(error: unknown): Failure {
+  return failure('ERR_KEYLESS_CRYPTOGRAPHY', errorText(error))
+}
+
+/** Errors of the key packages carry no secret in their text. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown failure'
+}
+
+/** `start` with its failure, thrown or rejected, turned into a value. */
+function attempt<T>(
+  start: () => MaybePromise<T>,
+  broken: (error: unknown) => Failure,
+): MaybePromise<T | Failure> {
+  try {
+    const value = start()
+    return value instanceof Promise ? value.catch(broken) : value
+  } catch (error) {
+    return broken(error)
+  }
+}
+
+/** Goes on at once where there is nothing to wait for: no promise for a key in this process. */
+function whenReady<T, U>(value: MaybePromise<T>, use: (value: T) => MaybePromise<U>): MaybePromise<U> {
+  return value instanceof Promise ? value.then(use) : use(value)
+}

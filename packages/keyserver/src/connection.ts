@@ -1,0 +1,292 @@
+// One client's connection: packets in, answers out in order of completion, nothing without a limit.
+//
+//   open ──(client ends, malformed packet, silence, server closes)──▶ draining ──(all answered, or drainMs)──▶ closed
+//     └────────────────────(broken, replies not read)──────────────────────────────────────────────────────────▲
+//
+// What can cross, and which wins: an answer after its deadline is dropped (the client was told); an answer after the
+// close is dropped; what arrives while draining is read and thrown away, so that closing does not reset the
+// connection under the last replies (RFC 1122 §4.2.2.13).
+import type { TLSSocket } from 'node:tls'
+import type { Logger } from '@latchkey/core'
+import {
+  encodeError,
+  encodePacket,
+  type FramedPacket,
+  KEYLESS_ERRORS,
+  KeylessError,
+  type KeylessErrorCode,
+  PacketFramer,
+  type Packet,
+  readPacket,
+} from '@latchkey/wire'
+import { type Answer, answer, type AnswerOptions, Failure } from './answer.ts'
+import type { Client } from './client.ts'
+import { KeyRequest } from './key-request.ts'
+import type { Limits } from './limits.ts'
+import type { ConnectionEnd, KeyServerObserver, RequestOutcome } from './observer.ts'
+import { OperationAbort } from './operation-abort.ts'
+import { ReplyWriter } from './reply-writer.ts'
+import { logArrival, logFailure } from './request-log.ts'
+import type { Turns, Worker } from './turns.ts'
+
+/** A slice ends after so many requests (cheap ones: pings) … */
+const SLICE_REQUESTS = 32
+/** … or after so long (dear ones: an RSA signature takes up to a millisecond, so one or two). */
+const SLICE_MS = 0.5
+/** Received bytes that may wait for their turn: two of the largest packets, so that one always fits whole. */
+const MAX_UNREAD_BYTES = 128 * 1024
+/** For a client to close after we have; whoever does not is cut off. */
+const LINGER_MS = 1000
+
+/** What all connections of a server share. */
+export interface ConnectionContext {
+  readonly limits: Limits
+  readonly turns: Turns
+  readonly answers: AnswerOptions
+  readonly observer: KeyServerObserver
+  readonly logger: Logger
+  readonly anyVersion: boolean
+  readonly closed: (connection: Connection) => void
+}
+
+type State =
+  | { readonly name: 'open' }
+  /** `takesBacklog`: whether whole packets that have come already are still answered. */
+  | { readonly name: 'draining'; readonly end: ConnectionEnd; readonly takesBacklog: boolean }
+  | { readonly name: 'closed' }
+
+export class Connection implements Worker {
+  readonly client: Client
+  readonly #socket: TLSSocket
+  readonly #context: ConnectionContext
+  readonly #framer = new PacketFramer()
+  readonly #writer: ReplyWriter
+  readonly #readTimer: NodeJS.Timeout
+  readonly #inFlight = new Set<OperationAbort>()
+  #closeTimer: NodeJS.Timeout | undefined
+  #state: State = { name: 'open' }
+  #isPaused = false
+  #isEnding = false
+  #error: Error | undefined
+
+  /** Takes over `socket`, whose handshake is done and whose client is welcome. */
+  constructor(socket: TLSSocket, client: Client, context: ConnectionContext) {
+    this.client = client
+    this.#socket = socket
+    this.#context = context
+    const { limits } = context
+    this.#writer = new ReplyWriter(socket, limits.writeTimeoutMs, {
+      written: () => this.#wakeIfWaiting(),
+      stuck: () => this.#abandon('write_timeout'),
+    })
+    this.#readTimer = setTimeout(() => this.#onSilence(), limits.readTimeoutMs)
+    socket.on('data', (chunk: Uint8Array) => this.#onData(chunk))
+    socket.on('end', () => this.drain('end'))
+    socket.on('error', (error) => (this.#error = error))
+    socket.on('close', () => this.#onClose())
+    context.logger.debug(`connection ${client.peer}: serving`)
+  }
+
+  /** Answers what has been taken, within `drainMs`, then closes. Harmless when the connection ends already. */
+  drain(end: ConnectionEnd, drainMs: number = this.#context.limits.drainMs): void {
+    if (this.#state.name !== 'open') return
+    this.#state = { name: 'draining', end, takesBacklog: end === 'end' || end === 'shutdown' }
+    this.#closeTimer = setTimeout(() => this.#socket.destroy(), drainMs)
+    this.#isPaused = false
+    this.#socket.resume()
+    this.#context.turns.add(this)
+  }
+
+  runSlice(): boolean {
+    if (this.#state.name === 'closed') return false
+    const hasMore = this.#takeRequests()
+    this.#writer.flush()
+    if (!hasMore) this.#endIfDrained()
+    this.#regulateReading()
+    return hasMore
+  }
+
+  /** Takes whole packets until the slice is used up (then true) or nothing more can be taken. */
+  #takeRequests(): boolean {
+    const end = performance.now() + SLICE_MS
+    for (let taken = 0; this.#mayTake(); taken++) {
+      if (taken === SLICE_REQUESTS || (taken > 0 && performance.now() >= end)) return true
+      const framed = this.#framer.next()
+      if (framed === undefined) return false
+      this.#readTimer.refresh()
+      this.#take(framed)
+    }
+    return false
+  }
+
+  #mayTake(): boolean {
+    const takes = this.#state.name === 'open' || (this.#state.name === 'draining' && this.#state.takesBacklog)
+    return takes && !this.#isFull()
+  }
+
+  /** Too much under way: more is taken when an answer or some written bytes make room. */
+  #isFull(): boolean {
+    const { maxInFlight, maxQueuedReplyBytes } = this.#context.limits
+    return this.#inFlight.size >= maxInFlight || this.#writer.queuedBytes >= maxQueuedReplyBytes
+  }
+
+  #take(framed: FramedPacket): void {
+    const packet = this.#read(framed)
+    if (packet === undefined) return
+    const { observer, logger, answers } = this.#context
+    const request = new KeyRequest(packet.id, packet.operation, this.client)
+    const takenAt = performance.now()
+    observer.requestArrived?.(packet.operation.opcode)
+    logArrival(logger, request)
+    const abort = new OperationAbort()
+    const answered = answer(request, abort, answers)
+    if (answered instanceof Promise) this.#await(answered, request, abort, takenAt)
+    else this.#reply(answered, request, takenAt)
+  }
+
+  /** A packet that cannot be read is answered, since its id is known; then nothing after it can be relied on. */
+  #read(framed: FramedPacket): Packet | undefined {
+    try {
+      return readPacket(framed, { anyMajor: this.#context.anyVersion })
+    } catch (error) {
+      if (!(error instanceof KeylessError)) throw error
+      this.#context.logger.error(`connection ${this.client.peer}: ${error.message}`, { id: framed.header.id })
+      this.#writer.add(errorPacket(framed.header.id, error.code))
+      // Of another version the frame is still sound: the next packet may be one of ours.
+      if (error.code !== 'ERR_KEYLESS_VERSION_MISMATCH') this.drain('malformed')
+      return undefined
+    }
+  }
+
+  /** The answer comes later, or its deadline before it: the first of the two counts. */
+  #await(answered: Promise<Answer>, request: KeyRequest, abort: OperationAbort, takenAt: number): void {
+    const settle = (outcome: Answer): void => {
+      clearTimeout(deadline)
+      if (!this.#inFlight.delete(abort)) return
+      this.#reply(outcome, request, takenAt)
+      this.#context.turns.add(this)
+    }
+    const { operationTimeoutMs } = this.#context.limits
+    const deadline = setTimeout(() => {
+      settle(
+        new Failure('ERR_KEYLESS_CRYPTOGRAPHY', 'operation', `no answer within ${operationTimeoutMs} ms`),
+      )
+      abort.abort()
+    }, operationTimeoutMs)
+    this.#inFlight.add(abort)
+    void answered.then(settle) // never rejects
+  }
+
+  #reply(answered: Answer, request: KeyRequest, takenAt: number): void {
+    const { observer, logger } = this.#context
+    let result = answered
+    let packet = result instanceof Failure ? undefined : encodeSuccess(request.id, result)
+    if (packet instanceof Failure) {
+      result = packet
+      packet = undefined
+    }
+    const failure = result instanceof Failure ? result : undefined
+    if (failure !== undefined) logFailure(logger, request, failure)
+    const outcome: RequestOutcome = {
+      opcode: request.operation.opcode,
+      error: failure === undefined ? undefined : wireByte(failure.code),
+      executionMs: performance.now() - takenAt,
+    }
+    observer.requestAnswered?.(outcome)
+    const onWritten =
+      observer.replyWritten === undefined
+        ? undefined
+        : (): void => observer.replyWritten?.(outcome, performance.now() - takenAt)
+    this.#writer.add(packet ?? errorPacket(request.id, failure?.code ?? 'ERR_KEYLESS_INTERNAL'), onWritten)
+  }
+
+  #onData(chunk: Uint8Array): void {
+    if (this.#state.name !== 'open') return
+    this.#framer.push(chunk)
+    this.#regulateReading()
+    this.#context.turns.add(this)
+  }
+
+  /** Reads from the client only what can be dealt with soon: the rest waits on its side. */
+  #regulateReading(): void {
+    if (this.#state.name !== 'open') return
+    const shouldPause = this.#isFull() || this.#framer.pendingBytes > MAX_UNREAD_BYTES
+    if (shouldPause === this.#isPaused) return
+    this.#isPaused = shouldPause
+    if (shouldPause) this.#socket.pause()
+    else this.#socket.resume()
+  }
+
+  #wakeIfWaiting(): void {
+    if (this.#isPaused || this.#state.name === 'draining') this.#context.turns.add(this)
+  }
+
+  #onSilence(): void {
+    if (this.#state.name !== 'open') return
+    // While we do not read, silence is ours; the write and operation deadlines end that.
+    if (this.#isPaused) this.#readTimer.refresh()
+    else this.drain(this.#framer.pendingBytes > 0 ? 'partial' : 'idle')
+  }
+
+  #endIfDrained(): void {
+    if (this.#state.name !== 'draining' || this.#isEnding || this.#inFlight.size > 0) return
+    if (this.#state.takesBacklog && this.#isFull()) return
+    this.#isEnding = true
+    this.#socket.end(() => {
+      if (this.#state.name !== 'draining') return
+      clearTimeout(this.#closeTimer)
+      this.#closeTimer = setTimeout(() => this.#socket.destroy(), LINGER_MS)
+    })
+  }
+
+  #abandon(end: ConnectionEnd): void {
+    if (this.#state.name === 'closed') return
+    this.#state = { name: 'draining', end, takesBacklog: false }
+    this.#socket.destroy()
+  }
+
+  #onClose(): void {
+    const end = this.#endReason()
+    this.#state = { name: 'closed' }
+    clearTimeout(this.#readTimer)
+    clearTimeout(this.#closeTimer)
+    this.#writer.stop()
+    this.#context.turns.remove(this)
+    for (const abort of this.#inFlight) abort.abort()
+    this.#inFlight.clear()
+    const { logger, observer, closed } = this.#context
+    const { peer } = this.client
+    logger.debug(
+      `connection ${peer}: closed${end === 'end' ? '' : ` with err ${this.#error?.message ?? end}`}`,
+      { end },
+    )
+    logger.debug(`connection ${peer}: removed`)
+    observer.connectionClosed?.(end)
+    closed(this)
+  }
+
+  #endReason(): ConnectionEnd {
+    if (this.#state.name !== 'draining') return 'reset'
+    const { end } = this.#state
+    return end === 'end' && this.#framer.pendingBytes > 0 ? 'partial' : end
+  }
+}
+
+/** An answer that is too large for a packet cannot be given. */
+function encodeSuccess(id: number, answered: Exclude<Answer, Failure>): Uint8Array | Failure {
+  const { opcode, payload } = answered
+  try {
+    return encodePacket(id, payload === undefined ? { opcode } : { opcode, payload })
+  } catch (error) {
+    if (!(error instanceof KeylessError)) throw error
+    return new Failure(error.code, 'operation', error.message)
+  }
+}
+
+function errorPacket(id: number, code: KeylessErrorCode): Uint8Array {
+  return encodeError(id, wireByte(code))
+}
+
+function wireByte(code: KeylessErrorCode): number {
+  return KEYLESS_ERRORS[code].wire ?? KEYLESS_ERRORS.ERR_KEYLESS_INTERNAL.wire
+}

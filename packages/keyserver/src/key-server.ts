@@ -1,0 +1,281 @@
+// The key server's shell: listens, lets clients in or not, keeps the list of connections, reloads and closes.
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
+import type { Logger } from '@latchkey/core'
+import type { KeyStore, MaybePromise } from '@latchkey/keys'
+import type { KeyOperation } from './answer.ts'
+import { describeClient, hostAndPort } from './client.ts'
+import { type ClientCas, presentedChain, readClientCas, refusalOf } from './client-certificate.ts'
+import { Connection, type ConnectionContext } from './connection.ts'
+import { KeyServerError } from './errors.ts'
+import type { KeyRequest } from './key-request.ts'
+import { type Limits, withDefaults } from './limits.ts'
+import type { KeyServerObserver } from './observer.ts'
+import { logLookup } from './request-log.ts'
+import { expiryOf, type ServerIdentity, tlsSettings } from './tls-settings.ts'
+import { Turns } from './turns.ts'
+
+/** What a key server shows to clients and expects of them. */
+export interface KeyServerCertificates extends ServerIdentity {
+  /** PEM bundle: the CAs of client certificates, at least one self-signed. */
+  readonly ca: string | Uint8Array
+}
+
+export interface KeyServerOptions extends KeyServerCertificates {
+  /** Where the keys are. Not closed by the server. */
+  readonly keyStore: Pick<KeyStore, 'find'>
+  readonly logger: Logger
+  readonly limits?: Partial<Limits>
+  /** Whether TLS 1.3 is offered besides 1.2. Default: true. */
+  readonly tls13?: boolean
+  /**
+   * Whether this server does this kind of operation for anyone; refused as a cryptography failure (1). Default: all of
+   * them, raw RSA decryption, MD5 and SHA-1 included, as clients in the field may still ask for them.
+   */
+  readonly allow?: (operation: KeyOperation) => boolean
+  /** Whether this client may use this key so; refused as if there were no such key (2). Default: every client may. */
+  readonly authorize?: (request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>
+  readonly observer?: KeyServerObserver
+  /** What a request without an SKI is answered: 8 as gokeyless does (default), or 2, which says more. */
+  readonly missingSki?: 'internal' | 'key-not-found'
+  /** Serves packets of any major version, as gokeyless does. Default: false, they are answered with error 4. */
+  readonly anyVersion?: boolean
+  /** For the validity of certificates. Default: the wall clock. */
+  readonly now?: () => Date
+}
+
+/** A key server; it listens at one address. */
+export interface KeyServer extends AsyncDisposable {
+  /**
+   * Starts to listen.
+   *
+   * @param where `host` defaults to 127.0.0.1; `::` is every address. Port 0 takes a free one.
+   * @throws {KeyServerError} ERR_KEYSERVER_LISTEN as a rejection, for instance if the port is taken.
+   */
+  listen(where: { readonly host?: string; readonly port: number }): Promise<AddressInfo>
+  /** Where it listens; undefined if it does not. */
+  address(): AddressInfo | undefined
+  /** Connections whose client was let in. */
+  readonly connectionCount: number
+  /**
+   * New connections get the new certificates, all of them or, if they are no good, none; open connections go on.
+   *
+   * @throws {KeyServerError} ERR_KEYSERVER_CERTIFICATE, ERR_KEYSERVER_CA; nothing has changed then.
+   */
+  reload(certificates: KeyServerCertificates): void
+  /** Stops to listen, answers what has come, and closes within `drainMs` (default: of the limits) and a second. */
+  close(options?: { readonly drainMs?: number }): Promise<void>
+}
+
+/**
+ * Makes a key server; it does nothing until it listens.
+ *
+ * @throws {KeyServerError} ERR_KEYSERVER_CERTIFICATE, ERR_KEYSERVER_CA.
+ * @throws {RangeError} on a limit that makes no sense.
+ * @example
+ * await using server = createKeyServer({ keyStore, cert, key, ca, logger })
+ * await server.listen({ port: 2407 })
+ */
+export function createKeyServer(options: KeyServerOptions): KeyServer {
+  return new TlsKeyServer(options)
+}
+
+/** An operator has to be told this long before the certificate ends. */
+const EXPIRY_NOTICE_MS = 30 * 24 * 3_600_000
+
+class TlsKeyServer implements KeyServer {
+  readonly #options: KeyServerOptions
+  readonly #limits: Limits
+  readonly #context: ConnectionContext
+  /** Accepts; the TLS server below never listens itself, so that a connection is counted before TLS begins. */
+  readonly #tcp: Server
+  readonly #tls: TlsServer
+  /** Connections in their TLS handshake, by peer. */
+  readonly #handshakes = new Map<string, Socket>()
+  readonly #connections = new Set<Connection>()
+  #cas: ClientCas
+  #isFull = false
+  #closing: Promise<void> | undefined
+  #allClosed: (() => void) | undefined
+
+  constructor(options: KeyServerOptions) {
+    const { logger, keyStore, observer = {} } = options
+    this.#options = options
+    this.#limits = withDefaults(options.limits)
+    this.#cas = readClientCas(options.ca)
+    this.#context = {
+      limits: this.#limits,
+      turns: new Turns(),
+      observer,
+      logger,
+      anyVersion: options.anyVersion ?? false,
+      closed: (connection) => this.#forget(connection),
+      answers: {
+        keyStore,
+        observer,
+        allow: options.allow ?? (() => true),
+        authorize: options.authorize,
+        missingSki: options.missingSki ?? 'internal',
+        lookedUp: (request, isFound) => logLookup(logger, request, isFound),
+      },
+    }
+    this.#tls = createTlsServer({
+      ...tlsSettings(options, this.#cas, options.tls13 ?? true),
+      requestCert: true,
+      rejectUnauthorized: false, // decided in #admit: OpenSSL alone knows only half of the rule
+      handshakeTimeout: this.#limits.handshakeTimeoutMs,
+    })
+    this.#tls.on('secureConnection', (socket) => this.#admit(socket))
+    this.#tls.on('tlsClientError', (error, socket) => this.#onHandshakeError(error, socket))
+    this.#tcp = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket))
+    this.#warnOfExpiry(options)
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  async listen({
+    host = '127.0.0.1',
+    port,
+  }: {
+    readonly host?: string
+    readonly port: number
+  }): Promise<AddressInfo> {
+    await new Promise<void>((resolve, reject) => {
+      const refuse = (cause: NodeJS.ErrnoException): void => {
+        const detail = `${hostAndPort(host, port)}: ${cause.code ?? cause.message}`
+        reject(new KeyServerError('ERR_KEYSERVER_LISTEN', { detail, cause }))
+      }
+      this.#tcp.once('error', refuse)
+      this.#tcp.listen({ host, port }, () => {
+        this.#tcp.off('error', refuse)
+        resolve()
+      })
+    })
+    // From now on: an accept that failed, for instance for want of file descriptors. The next one may work.
+    this.#tcp.on('error', (error) => this.#options.logger.error(`accept failed: ${error.message}`))
+    const address = this.#tcp.address() as AddressInfo // of a TCP server that listens
+    this.#options.logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
+    return address
+  }
+
+  address(): AddressInfo | undefined {
+    return (this.#tcp.address() as AddressInfo | null) ?? undefined
+  }
+
+  reload(certificates: KeyServerCertificates): void {
+    const cas = readClientCas(certificates.ca)
+    this.#tls.setSecureContext(tlsSettings(certificates, cas, this.#options.tls13 ?? true))
+    this.#cas = cas
+    this.#warnOfExpiry(certificates)
+  }
+
+  close({ drainMs = this.#limits.drainMs }: { readonly drainMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(drainMs)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.#tcp.close(() => resolve()) // also called, with an error, if it never listened
+    })
+    for (const socket of this.#handshakes.values()) socket.destroy()
+    const drained = new Promise<void>((resolve) => {
+      this.#allClosed = resolve
+    })
+    if (this.#connections.size === 0) this.#allClosed?.()
+    for (const connection of this.#connections) connection.drain('shutdown', drainMs)
+    await drained
+    await stopped
+  }
+
+  /** A TCP connection: handed to TLS unless there are too many. */
+  #accept(socket: Socket): void {
+    if (socket.remoteAddress === undefined) {
+      socket.destroy() // gone before it was looked at
+      return
+    }
+    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
+    const { maxConnections, maxHandshakes } = this.#limits
+    const isFull =
+      this.#handshakes.size >= maxHandshakes ||
+      this.#handshakes.size + this.#connections.size >= maxConnections
+    if (isFull || this.#closing !== undefined) {
+      if (isFull && !this.#isFull)
+        this.#options.logger.warning(`connection ${peer}: refused, too many connections`)
+      this.#isFull = isFull
+      socket.destroy()
+      return
+    }
+    this.#isFull = false
+    this.#handshakes.set(peer, socket)
+    socket.once('close', () => this.#onRawClose(peer, socket))
+    this.#tls.emit('connection', socket)
+  }
+
+  /** The handshake is done: is this client welcome? Nothing it sent has been looked at yet. */
+  #admit(socket: TLSSocket): void {
+    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
+    this.#handshakes.delete(peer)
+    const chain = presentedChain(socket.getPeerX509Certificate())
+    const { authorized: isAuthorized, authorizationError } = socket
+    // node:tls gives the code as a string, whatever its type says; nothing else counts as "no objection".
+    const objection = authorizationError ? String(authorizationError) : undefined
+    const now = this.#options.now?.() ?? new Date()
+    const refusal = refusalOf({ chain, isAuthorized, objection }, this.#cas, now)
+    if (refusal !== undefined || this.#closing !== undefined) {
+      if (refusal !== undefined)
+        this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${refusal}`)
+      socket.on('error', () => {}) // it is gone; how does not matter
+      socket.destroy()
+      return
+    }
+    socket.allowHalfOpen = true // a client that has sent its last request still gets its replies
+    this.#connections.add(new Connection(socket, describeClient(peer, chain), this.#context))
+    this.#context.observer.connectionOpened?.(chain)
+  }
+
+  #forget(connection: Connection): void {
+    this.#connections.delete(connection)
+    if (this.#connections.size === 0) this.#allClosed?.()
+  }
+
+  #onHandshakeError(error: NodeJS.ErrnoException & { reason?: string }, socket: TLSSocket): void {
+    // A client that went away has no address any more and is reported when its TCP connection closes.
+    if (socket.remoteAddress === undefined) return
+    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
+    const raw = this.#handshakes.get(peer)
+    if (raw === undefined) return
+    this.#handshakes.delete(peer)
+    const isSilent = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' && raw.bytesRead === 0
+    if (isSilent) this.#options.logger.debug(`connection ${peer}: closed before TLS handshake: nothing came`)
+    else
+      this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${error.reason ?? error.message}`)
+    socket.destroy()
+  }
+
+  /** A health check connects and closes: nothing to worry about. A client that gives up halfway does not trust us. */
+  #onRawClose(peer: string, socket: Socket): void {
+    if (this.#handshakes.get(peer) !== socket) return
+    this.#handshakes.delete(peer)
+    if (this.#closing !== undefined) return
+    if (socket.bytesRead === 0)
+      this.#options.logger.debug(`connection ${peer}: closed by client before TLS handshake`)
+    else
+      this.#options.logger.error(
+        `connection ${peer}: TLS handshake failed: closed by client in the middle of it`,
+      )
+  }
+
+  #warnOfExpiry(identity: ServerIdentity): void {
+    const leftMs = expiryOf(identity).getTime() - (this.#options.now?.() ?? new Date()).getTime()
+    if (leftMs <= 0) this.#options.logger.warning('server certificate has expired')
+    else if (leftMs < EXPIRY_NOTICE_MS)
+      this.#options.logger.warning('server certificate is expiring in 30 days')
+  }
+}

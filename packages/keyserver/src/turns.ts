@@ -1,0 +1,73 @@
+// Shares the one thread among connections. A signature takes up to a millisecond of it, so a connection that pipelines
+// a thousand of them must not hold up the ping of another.
+//
+// Connections with work wait in one of two lines, in order of arrival: those that just woke up, and those that had a
+// slice and have more. Each turn of the event loop serves one of the second line and then the first line before the
+// rest of the second, for a few milliseconds; sockets are read between two turns. So a rare request waits for about
+// one turn however many connections are busy, and no busy one waits for ever.
+
+/** Between two looks at the sockets: short against a network round trip, long against the cost of a turn. */
+const TURN_MS = 4
+
+/** A connection, as far as sharing is concerned. */
+export interface Worker {
+  /** Does a bounded amount of work; true if there is more to do at once. */
+  runSlice(): boolean
+}
+
+export interface TurnsOptions {
+  readonly nowMs?: () => number
+  /** Calls back after the sockets were looked at. */
+  readonly schedule?: (run: () => void) => void
+}
+
+export class Turns {
+  /** Sets keep the order and hold nobody twice. */
+  readonly #awakened = new Set<Worker>()
+  readonly #busy = new Set<Worker>()
+  readonly #nowMs: () => number
+  readonly #schedule: (run: () => void) => void
+  #isScheduled = false
+
+  constructor({ nowMs = () => performance.now(), schedule = (run) => setImmediate(run) }: TurnsOptions = {}) {
+    this.#nowMs = nowMs
+    this.#schedule = schedule
+  }
+
+  /** Has `worker` run in this or the next turn; a worker that waits already keeps its place. */
+  add(worker: Worker): void {
+    if (!this.#busy.has(worker)) this.#awakened.add(worker)
+    this.#ensureScheduled()
+  }
+
+  remove(worker: Worker): void {
+    this.#awakened.delete(worker)
+    this.#busy.delete(worker)
+  }
+
+  #run(): void {
+    this.#isScheduled = false
+    const end = this.#nowMs() + TURN_MS
+    let worker = take(this.#busy) ?? take(this.#awakened)
+    while (worker !== undefined) {
+      if (worker.runSlice() && !this.#awakened.has(worker)) this.#busy.add(worker)
+      if (this.#nowMs() >= end) break
+      worker = take(this.#awakened) ?? take(this.#busy)
+    }
+    if (this.#awakened.size + this.#busy.size > 0) this.#ensureScheduled()
+  }
+
+  #ensureScheduled(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#schedule(() => this.#run())
+  }
+}
+
+function take(line: Set<Worker>): Worker | undefined {
+  for (const worker of line) {
+    line.delete(worker)
+    return worker
+  }
+  return undefined
+}
