@@ -10,7 +10,6 @@
 // What may cross: the signature may be answered inside handlers.sign (a local key) or any time later, also after the
 // connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
 import { alertName, type AlertName, writeAlert } from './alert.ts'
-import { concatenate } from '@latchkey/core'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
@@ -147,7 +146,7 @@ export class ServerConnection {
   /** Application data; legal once established. Small chunks share a record. */
   send(chunks: readonly Uint8Array[]): void {
     if (this.#phase.phase !== 'established' || this.#writeEnded) return
-    this.#run(() => this.#sendApplicationData(chunks))
+    this.#run(() => fillRecords(chunks, (pieces) => this.#sealApplicationData(pieces)))
   }
 
   /** Sends close_notify: nothing more will be written. Before the handshake is done it drops the connection. */
@@ -416,31 +415,9 @@ export class ServerConnection {
 
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #sendApplicationData(chunks: readonly Uint8Array[]): void {
-    let pieces: Uint8Array[] = []
-    let size = 0
-    for (const chunk of chunks) {
-      let at = 0
-      while (at < chunk.length) {
-        const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
-        pieces.push(chunk.subarray(at, at + take))
-        size += take
-        at += take
-        if (size < MAX_PLAINTEXT_BYTES) continue
-        this.#sealApplicationData(pieces, size)
-        pieces = []
-        size = 0
-      }
-    }
-    if (size > 0) this.#sealApplicationData(pieces, size)
-  }
-
-  #sealApplicationData(pieces: readonly Uint8Array[], size: number): void {
+  #sealApplicationData(pieces: readonly Uint8Array[]): void {
     if (this.#owesKeyUpdate || this.#writeProtection?.isWorn === true) this.#updateWriteKeys()
-    this.#seal(
-      ContentType.application_data,
-      pieces.length === 1 ? (pieces[0] as Uint8Array) : concatenate(pieces, size),
-    )
+    this.#seal(ContentType.application_data, pieces)
   }
 
   /** Several requests of the client share one answer. RFC 8446 §4.6.3. */
@@ -448,7 +425,7 @@ export class ServerConnection {
     const phase = this.#phase
     if (phase.phase !== 'established') return
     this.#owesKeyUpdate = false
-    this.#seal(ContentType.handshake, writeKeyUpdate(false))
+    this.#seal(ContentType.handshake, [writeKeyUpdate(false)])
     const server = nextSecret(phase.suite, phase.secrets.server)
     phase.secrets = { ...phase.secrets, server }
     this.#protectWrites(new RecordProtection(phase.suite, server))
@@ -460,7 +437,7 @@ export class ServerConnection {
   }
 
   #sendAlert(name: AlertName): void {
-    this.#seal(ContentType.alert, writeAlert(name))
+    this.#seal(ContentType.alert, [writeAlert(name)])
   }
 
   /** Puts queued handshake messages into records under the keys of this moment. */
@@ -468,21 +445,12 @@ export class ServerConnection {
     if (this.#queued.length === 0) return
     const flight = this.#queued
     this.#queued = []
-    const bytes =
-      flight.length === 1
-        ? (flight[0] as Uint8Array)
-        : concatenate(
-            flight,
-            flight.reduce((sum, part) => sum + part.length, 0),
-          )
-    for (let at = 0; at < bytes.length; at += MAX_PLAINTEXT_BYTES) {
-      this.#seal(ContentType.handshake, bytes.subarray(at, at + MAX_PLAINTEXT_BYTES))
-    }
+    fillRecords(flight, (pieces) => this.#seal(ContentType.handshake, pieces))
   }
 
-  #seal(type: number, content: Uint8Array): void {
-    if (this.#writeProtection === undefined) writePlaintextRecord(this.#out, type, content)
-    else this.#writeProtection.seal(this.#out, type, content)
+  #seal(type: number, pieces: readonly Uint8Array[]): void {
+    if (this.#writeProtection === undefined) writePlaintextRecord(this.#out, type, pieces)
+    else this.#writeProtection.seal(this.#out, type, pieces)
   }
 
   #flushOut(): void {
@@ -493,7 +461,27 @@ export class ServerConnection {
   }
 }
 
-const CHANGE_CIPHER_SPEC = Uint8Array.of(1)
+const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]
+
+/** Cuts `chunks` into as few records as they fit in: calls `seal` with the pieces of each. */
+function fillRecords(chunks: readonly Uint8Array[], seal: (pieces: readonly Uint8Array[]) => void): void {
+  let pieces: Uint8Array[] = []
+  let size = 0
+  for (const chunk of chunks) {
+    let at = 0
+    while (at < chunk.length) {
+      const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
+      pieces.push(take === chunk.length ? chunk : chunk.subarray(at, at + take))
+      size += take
+      at += take
+      if (size < MAX_PLAINTEXT_BYTES) continue
+      seal(pieces)
+      pieces = []
+      size = 0
+    }
+  }
+  if (size > 0) seal(pieces)
+}
 
 /** Index of the last non-zero byte, which is the content type. RFC 8446 §5.4. */
 function contentLength(inner: Uint8Array): number {

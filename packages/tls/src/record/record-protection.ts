@@ -1,5 +1,5 @@
 // Protects records in one direction under one traffic secret. RFC 8446 §5.2–§5.5.
-import { allocate } from '@latchkey/core'
+import { concatenate } from '@latchkey/core'
 import {
   AEAD_OPTIONS,
   createAeadCipher,
@@ -12,7 +12,7 @@ import {
 import { refuse } from '../errors.ts'
 import type { CipherSuite } from '../handshake/cipher-suite.ts'
 import { hkdf, trafficKeys } from '../handshake/key-schedule.ts'
-import { ContentType, LEGACY_RECORD_VERSION, RECORD_HEADER_BYTES } from './content-type.ts'
+import { ContentType, LEGACY_RECORD_VERSION, MAX_PLAINTEXT_BYTES } from './content-type.ts'
 
 /** Far below 2^53, where numbers stop being exact, and above anything a connection reaches. */
 const MAX_SEQUENCE = 2 ** 48
@@ -43,12 +43,19 @@ export class RecordProtection {
   }
 
   /**
-   * Appends one protected record to `out`. `content` is at most 2^14 bytes.
+   * Appends one protected record to `out`; its content is `pieces`, at most 2^14 bytes in all.
    *
    *     TLSInnerPlaintext = content ‖ type;  AEAD-Encrypt(key, iv ⊕ sequence, header, inner)
    */
-  seal(out: Uint8Array[], type: number, content: Uint8Array): void {
-    const length = content.length + TYPE_BYTES + TAG_BYTES
+  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void {
+    // One copy into memory that stays warm costs less than a further call of the cipher with its Buffer.
+    let end = 0
+    for (const piece of pieces) {
+      inner.set(piece, end)
+      end += piece.length
+    }
+    inner[end++] = type
+    const length = end + TAG_BYTES
     const header = Uint8Array.of(
       ContentType.application_data,
       LEGACY_RECORD_VERSION >>> 8,
@@ -58,7 +65,7 @@ export class RecordProtection {
     )
     const cipher = createAeadCipher(this.#suite.aead, this.#key, this.#nextNonce(), AEAD_OPTIONS)
     cipher.setAAD(header)
-    out.push(header, cipher.update(content), cipher.update(INNER_TYPE[type] as Uint8Array))
+    out.push(header, cipher.update(inner.subarray(0, end)))
     cipher.final()
     out.push(cipher.getAuthTag())
   }
@@ -110,19 +117,18 @@ export class RecordProtection {
   }
 }
 
-/** One constant byte a content type. */
-const INNER_TYPE: Readonly<Record<number, Uint8Array>> = Object.fromEntries(
-  Object.values(ContentType).map((type) => [type, Uint8Array.of(type)]),
-)
+/** TLSInnerPlaintext of the record being sealed. */
+const inner = new Uint8Array(MAX_PLAINTEXT_BYTES + TYPE_BYTES)
 
-/** Appends one record without protection. */
-export function writePlaintextRecord(out: Uint8Array[], type: number, content: Uint8Array): void {
-  const record = allocate(RECORD_HEADER_BYTES + content.length)
-  record[0] = type
-  record[1] = LEGACY_RECORD_VERSION >>> 8
-  record[2] = LEGACY_RECORD_VERSION & 0xff
-  record[3] = content.length >>> 8
-  record[4] = content.length
-  record.set(content, RECORD_HEADER_BYTES)
-  out.push(record)
+/** Appends one record without protection; its content is `pieces`, at most 2^14 bytes in all. */
+export function writePlaintextRecord(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  const header = Uint8Array.of(
+    type,
+    LEGACY_RECORD_VERSION >>> 8,
+    LEGACY_RECORD_VERSION & 0xff,
+    length >>> 8,
+    length & 0xff,
+  )
+  out.push(concatenate([header, ...pieces], header.length + length))
 }
