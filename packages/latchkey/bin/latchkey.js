@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// The installed command. Plain JavaScript that any Node can read: it checks the version before something newer is
+// loaded, because an older Node would only say "Unknown file extension .ts".
+const [major, minor] = process.versions.node.split('.').map(Number)
+
+if (major > 24 || (major === 24 && minor >= 7)) {
+  await import('../src/main.ts')
+} else {
+  process.stderr.write(
+    `latchkey needs Node.js 24.7 or newer; this is ${process.version} (${process.execPath}).\n` +
+      'In a checkout the pinned one is used by:  npm run latchkey -- <command>\n',
+  )
+  process.exitCode = 1
+}

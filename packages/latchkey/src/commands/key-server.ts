@@ -1,0 +1,68 @@
+// `latchkey keyserver`: a key server from its configuration to its last connection.
+import { openFileStore } from '@latchkey/keys'
+import { createKeyServer } from '@latchkey/keyserver'
+import {
+  type KeyServerConfig,
+  type KeyServerSources,
+  loadKeyServerConfig,
+} from '../config/key-server-config.ts'
+import { EXIT, type ExitCode } from '../process/exit-code.ts'
+import { untilAskedToEnd } from '../process/lifecycle.ts'
+import { type LogFormat, logTo } from '../process/log-output.ts'
+import { writePidFile } from '../process/pid-file.ts'
+import type { Console } from '../program.ts'
+
+export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
+  readonly logFormat: LogFormat
+}
+
+/** Resolves when the key server has been asked to end and has. @throws what the configuration, keys or listening throw. */
+export async function runKeyServer(
+  { logFormat, ...given }: KeyServerCommand,
+  { cwd, env, err }: Console,
+): Promise<ExitCode> {
+  const sources = { ...given, cwd, env }
+  const config = loadKeyServerConfig(sources)
+  const logger = logTo(err, logFormat, config.logLevel)
+  logger.info(
+    config.file === undefined
+      ? 'no configuration file: defaults, environment and flags'
+      : `configuration: ${config.file}`,
+  )
+  for (const warning of config.warnings) logger.warning(warning)
+
+  await using keyStore = await openFileStore(config.stores, { logger })
+  using _pidFile = writePidFile(config.pidFile)
+  await using server = createKeyServer({ ...config.tls, keyStore, logger })
+  const askedToEnd = untilAskedToEnd({
+    logger,
+    reload: async () => {
+      const next = loadKeyServerConfig(sources)
+      for (const warning of next.warnings) logger.warning(warning)
+      const { added, removed, kept } = await keyStore.reload()
+      server.reload(next.tls)
+      logger.info(
+        `SIGHUP: ${added} keys added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
+      )
+      if (isOtherwiseChanged(config, next)) {
+        logger.warning(
+          'SIGHUP: listen_address, port, loglevel, pid_file and the list of stores take effect with the next start',
+        )
+      }
+    },
+  })
+  await server.listen(config.listen)
+  if (!config.isAddressSaid) {
+    logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
+  }
+  await askedToEnd
+  await server.close()
+  logger.info('ended')
+  return EXIT.ok
+}
+
+function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
+  const fixed = ({ listen, logLevel, pidFile, stores }: KeyServerConfig): string =>
+    JSON.stringify([listen, logLevel, pidFile, stores])
+  return fixed(before) !== fixed(after)
+}

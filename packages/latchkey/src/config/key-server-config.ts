@@ -1,0 +1,300 @@
+// `gokeyless.yaml`, the environment and the flags, as typed options of a key server.
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type LogLevel, parseLogLevel } from '@latchkey/core'
+import type { FileStoreEntry } from '@latchkey/keys'
+import { parse as parseYamlText } from 'yaml'
+import { z } from 'zod'
+import { firstCertificate, notAfterWarning } from './certificate-checks.ts'
+import { ConfigError } from './config-error.ts'
+import { readReferenced } from './file-content.ts'
+import {
+  environmentNameOf,
+  flagOf,
+  KEY_SERVER_ROWS,
+  type KeyServerSettingName,
+} from './key-server-settings.ts'
+import { privateKeyStores } from './key-stores.ts'
+import { nearestName } from './nearest-name.ts'
+import { readConfigFile } from './read-config-file.ts'
+import { filePath, parseSettings, type Place, port, setting, text } from './settings.ts'
+import type { SettingPath, YamlFile } from './yaml-file.ts'
+
+/** Where gokeyless looks, in this order; only the first that exists is read. */
+const SEARCH_PATH = ['gokeyless.yaml', '/etc/keyless/gokeyless.yaml']
+
+export interface KeyServerConfig {
+  /** The file that was read, if any. */
+  readonly file: string | undefined
+  readonly logLevel: LogLevel
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Whether somebody chose the address: gokeyless listens on all, which we do only when told. */
+  readonly isAddressSaid: boolean
+  /** PEM. */
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string }
+  readonly stores: readonly FileStoreEntry[]
+  readonly pidFile: string | undefined
+  /** What an operator should know though it is no error. */
+  readonly warnings: readonly string[]
+}
+
+export interface KeyServerSources {
+  /** `-c`: must exist. */
+  readonly configFile?: string | undefined
+  /** By setting name, as given on the command line. */
+  readonly flags?: Readonly<Partial<Record<KeyServerSettingName, string | boolean>>>
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Relative paths, also those in the file, start here, as with gokeyless. */
+  readonly cwd: string
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+const SCHEMA = z.object({
+  loglevel: setting('debug, info, warning, error, critical, or 0 to 5', (value) =>
+    typeof value === 'string' || typeof value === 'number'
+      ? parseLogLevel(String(value).toLowerCase())
+      : undefined,
+  ),
+  listen_address: text('an address such as 127.0.0.1, or :: for all'),
+  port,
+  auth_cert: filePath,
+  auth_key: filePath,
+  cloudflare_ca_cert: filePath,
+  private_key_stores: privateKeyStores,
+  pid_file: filePath.optional(),
+})
+
+const DEFAULTS = {
+  loglevel: 'info',
+  listen_address: '127.0.0.1',
+  port: 2407,
+  auth_cert: 'server.pem',
+  auth_key: 'server-key.pem',
+  cloudflare_ca_cert: 'keyless_cacert.pem',
+  private_key_stores: [],
+}
+
+/**
+ * Reads the configuration and the certificates it names. Flag before environment before file before default.
+ *
+ * @throws {ConfigError}
+ */
+export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig {
+  const { cwd, now = Date.now } = sources
+  const file = findFile(sources)
+  const merged = mergeSources(file, sources)
+  const placeOf = (path: SettingPath): Place => merged.placeOf(path)
+  const settings = parseSettings(SCHEMA, merged.values, placeOf)
+  const cert = readPem('auth_cert', settings.auth_cert, cwd, placeOf)
+  const key = readPem('auth_key', settings.auth_key, cwd, placeOf)
+  const ca = readPem('cloudflare_ca_cert', settings.cloudflare_ca_cert, cwd, placeOf)
+  checkPair(cert, key, settings, placeOf)
+  // What ends soon is the key server's to warn of; what is not valid now stops the start.
+  notAfterWarning(cert, {
+    path: 'auth_cert',
+    place: placeOf(['auth_cert']),
+    file: settings.auth_cert,
+    days: 0,
+    now: now(),
+  })
+  return {
+    file: file?.file,
+    logLevel: settings.loglevel,
+    listen: { host: settings.listen_address, port: settings.port },
+    isAddressSaid: merged.isSaid('listen_address'),
+    tls: { cert, key, ca },
+    stores: settings.private_key_stores.map((store) => absolute(store, cwd)),
+    pidFile: settings.pid_file === undefined ? undefined : resolve(cwd, settings.pid_file),
+    warnings: merged.warnings,
+  }
+}
+
+function absolute(store: FileStoreEntry, cwd: string): FileStoreEntry {
+  return store.dir === undefined ? { file: resolve(cwd, store.file) } : { dir: resolve(cwd, store.dir) }
+}
+
+function findFile({ configFile, cwd }: KeyServerSources): YamlFile | undefined {
+  if (configFile !== undefined) return readConfigFile(resolve(cwd, configFile))
+  const found = SEARCH_PATH.map((path) => resolve(cwd, path)).find((path) => existsSync(path))
+  return found === undefined ? undefined : readConfigFile(found)
+}
+
+interface Merged {
+  readonly values: Readonly<Record<string, unknown>>
+  readonly warnings: readonly string[]
+  placeOf(path: SettingPath): Place
+  /** Whether anyone but the defaults said it. */
+  isSaid(name: KeyServerSettingName): boolean
+}
+
+/** One value a setting, and who said it. Empty values in the file are as good as none: the shipped file has many. */
+function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyServerSources): Merged {
+  const values: Record<string, unknown> = {}
+  const places = new Map<string, (path: SettingPath) => Place>()
+  const unused: string[] = []
+  const fromFile = fileValues(file)
+  for (const [name, row] of KEY_SERVER_ROWS) {
+    const flag = row.only === 'file' ? undefined : flags[name]
+    const variable = environmentNameOf(name)
+    const environment = env[variable]
+    let value: unknown
+    if (flag !== undefined) {
+      value = flag
+      places.set(name, () => ({ file: `flag ${flagOf(name)}` }))
+    } else if (environment !== undefined && environment !== '') {
+      value = environment
+      places.set(name, () => ({ file: `environment ${variable}` }))
+    } else if (row.only !== 'flag-and-environment' && isSaid(fromFile[name])) {
+      value = fromFile[name]
+      places.set(name, (path) => ({ file: file?.file ?? '', ...file?.locate(path) }))
+    }
+    if (value === undefined) continue
+    if (row.unusedFor === undefined) values[name] = value
+    else unused.push(`${name} (${row.unusedFor})`)
+  }
+  const said = mergeStores(values, places, flags, env)
+  const warnings = unknownKeys(file, fromFile)
+  if (unused.length > 0) warnings.push(`accepted, but not used by this version: ${unused.join(', ')}`)
+  return {
+    values: { ...DEFAULTS, ...said },
+    warnings,
+    isSaid: (name) => name in said,
+    placeOf: (path) => places.get(String(path[0]))?.(path) ?? { file: file?.file ?? 'default' },
+  }
+}
+
+/** Lists of directories and files replace the stores of what stands below them: flags those of the environment and file. */
+function mergeStores(
+  values: Readonly<Record<string, unknown>>,
+  places: Map<string, (path: SettingPath) => Place>,
+  flags: NonNullable<KeyServerSources['flags']>,
+  env: NonNullable<KeyServerSources['env']>,
+): Record<string, unknown> {
+  const { private_key_dirs: _dirs, private_key_files: _files, ...rest } = values
+  const levels = [
+    {
+      dirs: flags.private_key_dirs,
+      files: flags.private_key_files,
+      said: 'flag --private-key-dirs/--private-key-files',
+    },
+    {
+      dirs: env['KEYLESS_PRIVATE_KEY_DIRS'],
+      files: env['KEYLESS_PRIVATE_KEY_FILES'],
+      said: 'environment KEYLESS_PRIVATE_KEY_DIRS/_FILES',
+    },
+  ]
+  for (const { dirs, files, said } of levels) {
+    const stores = [
+      ...commaList(dirs).map((dir) => ({ dir })),
+      ...commaList(files).map((name) => ({ file: name })),
+    ]
+    if (stores.length === 0) continue
+    places.set('private_key_stores', () => ({ file: said }))
+    return { ...rest, private_key_stores: stores }
+  }
+  if (typeof rest['private_key_stores'] !== 'string') return rest
+  return { ...rest, private_key_stores: storesOfEnvironment(rest['private_key_stores']) }
+}
+
+/** A list in one line, as YAML and JSON write it: `[{dir: /keys}]`. */
+function storesOfEnvironment(value: string): unknown {
+  try {
+    return parseYamlText(value)
+  } catch {
+    return value
+  }
+}
+
+function commaList(value: unknown): string[] {
+  if (typeof value !== 'string') return []
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function fileValues(file: YamlFile | undefined): Readonly<Record<string, unknown>> {
+  if (file?.value === undefined) return {}
+  if (typeof file.value === 'object' && file.value !== null && !Array.isArray(file.value)) {
+    return file.value as Record<string, unknown>
+  }
+  throw new ConfigError('ERR_CONFIG_VALUE', {
+    file: file.file,
+    expected: 'settings by name, such as "port: 2407"',
+  })
+}
+
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== ''
+}
+
+/** gokeyless ignores them without a word; a typo in `auth_cert` deserves one. */
+function unknownKeys(file: YamlFile | undefined, values: Readonly<Record<string, unknown>>): string[] {
+  const known = KEY_SERVER_ROWS.filter(([, row]) => row.only !== 'flag-and-environment').map(([name]) => name)
+  return Object.keys(values)
+    .filter((key) => !known.some((name) => name === key))
+    .map((key) => {
+      const { line } = file?.locate([key]) ?? {}
+      const near = nearestName(key, known)
+      const hint = near === undefined ? '' : `; did you mean ${near}?`
+      return `${file?.file}:${line}: ${key} is not a setting and is ignored${hint}`
+    })
+}
+
+const MISSING_HINT: Readonly<Record<string, string>> = {
+  auth_cert:
+    'this version does not enrol by itself: put the certificate of this key server there, or set auth_cert',
+  auth_key: 'the private key that belongs to auth_cert; site keys go into private_key_stores',
+  cloudflare_ca_cert: 'the CA that signed the client certificates of your edges',
+}
+
+function readPem(
+  name: 'auth_cert' | 'auth_key' | 'cloudflare_ca_cert',
+  path: string,
+  cwd: string,
+  placeOf: (path: SettingPath) => Place,
+): string {
+  const isKey = name === 'auth_key'
+  const detail = {
+    ...placeOf([name]),
+    path: name,
+    expected: isKey ? 'a private key in PEM' : 'certificates in PEM',
+  }
+  const pem = readReferenced(path, cwd, { ...detail, hint: MISSING_HINT[name] })
+  if (!isKey) firstCertificate(pem, { ...detail, file: detail.file, found: path })
+  return pem
+}
+
+function checkPair(
+  cert: string,
+  key: string,
+  settings: { auth_cert: string; auth_key: string },
+  placeOf: (path: SettingPath) => Place,
+): void {
+  const place = { ...placeOf(['auth_key']), path: 'auth_key' }
+  let isPair: boolean
+  try {
+    isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+  } catch (cause) {
+    // The cause may quote the input: it is left out.
+    throw new ConfigError('ERR_CONFIG_REFERENCE', {
+      ...place,
+      found: `${settings.auth_key}: ${key.includes('BEGIN CERTIFICATE') && !key.includes('PRIVATE KEY') ? 'a certificate' : 'no private key that can be read'}`,
+      expected: 'a private key in PEM, not encrypted',
+      hint:
+        cause instanceof Error && /passphrase|encrypt/i.test(cause.message)
+          ? 'the key is encrypted'
+          : undefined,
+    })
+  }
+  if (!isPair) {
+    throw new ConfigError('ERR_CONFIG_CERTIFICATE', {
+      ...place,
+      found: `${settings.auth_key}, which is not the key of ${settings.auth_cert}`,
+      expected: 'the private key that belongs to auth_cert',
+      hint: 'site keys go into private_key_stores',
+    })
+  }
+}

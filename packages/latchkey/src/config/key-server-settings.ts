@@ -1,0 +1,67 @@
+// The settings of the key server: one row each, the names of gokeyless, whether this version uses them.
+
+interface SettingRow {
+  /** What stands after the flag in the help; undefined: a switch. */
+  readonly argument: string | undefined
+  readonly help: string
+  /** Undefined: in use. Else what it belongs to, which this version does not have. */
+  readonly unusedFor?: string
+  /** Undefined: everywhere. */
+  readonly only?: 'file' | 'flag-and-environment'
+  readonly short?: string
+}
+
+export const KEY_SERVER_SETTINGS = {
+  loglevel: {
+    argument: 'level',
+    short: 'l',
+    help: 'debug, info, warning, error, critical; or 0 to 5 (default info)',
+  },
+  listen_address: { argument: 'address', help: 'address to listen on (default 127.0.0.1; :: for all)' },
+  port: { argument: 'port', help: 'port to listen on (default 2407; 0: any)' },
+  auth_cert: { argument: 'file', help: 'certificate chain of this server, PEM (default server.pem)' },
+  auth_key: { argument: 'file', help: 'its private key, PEM (default server-key.pem)' },
+  cloudflare_ca_cert: { argument: 'file', help: 'CA of the clients, PEM (default keyless_cacert.pem)' },
+  private_key_stores: { argument: 'list', help: 'where the private keys are', only: 'file' },
+  private_key_dirs: {
+    argument: 'dirs',
+    help: 'directories of *.key files, comma list; replaces the stores of the file',
+    only: 'flag-and-environment',
+  },
+  private_key_files: {
+    argument: 'files',
+    help: 'key files, comma list; replaces the stores of the file',
+    only: 'flag-and-environment',
+  },
+  pid_file: { argument: 'file', help: 'where the process id is written' },
+  hostname: { argument: 'name', help: '', unusedFor: 'enrolment' },
+  zone_id: { argument: 'id', help: '', unusedFor: 'enrolment' },
+  api_token: { argument: 'token', help: '', unusedFor: 'enrolment' },
+  origin_ca_api_key: { argument: 'key', help: '', unusedFor: 'enrolment' },
+  init_endpoint: { argument: 'url', help: '', unusedFor: 'enrolment' },
+  auth_csr: { argument: 'file', help: '', unusedFor: 'enrolment' },
+  metrics_port: { argument: 'port', help: '', unusedFor: 'metrics' },
+  current_time: { argument: 'time', help: '', unusedFor: 'a clock for tests' },
+  tracing_enabled: { argument: undefined, help: '', unusedFor: 'tracing' },
+  tracing_address: { argument: 'address', help: '', unusedFor: 'tracing' },
+  tracing_sample_rate: { argument: 'rate', help: '', unusedFor: 'tracing' },
+  sign_timeout: { argument: 'duration', help: '', unusedFor: 'signing limits' },
+  sign_retry_count: { argument: 'count', help: '', unusedFor: 'signing limits' },
+} as const satisfies Record<string, SettingRow>
+
+export type KeyServerSettingName = keyof typeof KEY_SERVER_SETTINGS
+
+/** The rows with their optional columns, in the order of the table. */
+export const KEY_SERVER_ROWS: readonly (readonly [KeyServerSettingName, SettingRow])[] = Object.entries(
+  KEY_SERVER_SETTINGS,
+) as [KeyServerSettingName, SettingRow][]
+
+/** `--auth-cert` */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll('_', '-')}`
+}
+
+/** `KEYLESS_AUTH_CERT` */
+export function environmentNameOf(name: string): string {
+  return `KEYLESS_${name.toUpperCase()}`
+}

@@ -1,0 +1,209 @@
+// The command line: what may be said, its help, and which file does it. Commands are loaded only when they are run.
+import { Command, CommanderError, Option } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
+import { flagOf, KEY_SERVER_ROWS, type KeyServerSettingName } from './config/key-server-settings.ts'
+import { EXIT, type ExitCode } from './process/exit-code.ts'
+import { reportFatal } from './process/fatal.ts'
+import { LOG_FORMATS, type LogFormat } from './process/log-output.ts'
+
+/** What a command may use of the process it runs in. */
+export interface Console {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  out(this: void, text: string): void
+  err(this: void, text: string): void
+}
+
+const EXAMPLES = `
+Examples:
+  latchkey demo                                  see it work in a minute, nothing to set up
+  latchkey keyserver -c /etc/keyless/gokeyless.yaml
+  latchkey edge -c latchkey-edge.yaml
+  latchkey help edge
+
+Exit codes: 0 done, 1 misconfigured or failed, 2 the command line is not understood.
+`
+
+const KEY_SERVER_HELP = `
+Settings come from flags, then KEYLESS_… in the environment, then the file, then the defaults. Without -c the file is
+gokeyless.yaml here, else /etc/keyless/gokeyless.yaml. Flags may be written with dashes or underscores.
+
+Examples:
+  latchkey keyserver -c gokeyless.yaml
+  latchkey keyserver --private-key-dirs /etc/keyless/keys --listen-address ::
+  KEYLESS_PORT=12407 latchkey keyserver --log-format json
+
+Signals: SIGHUP loads the keys again, SIGTERM finishes what is under way and ends.
+`
+
+const EDGE_HELP = `
+Example of a configuration file:
+  listen_address: 127.0.0.1
+  port: 8443
+  key_server_tls: { ca: keyserver-ca.pem, cert: edge.pem, key: edge-key.pem }
+  hosts:
+    - names: [www.example.com]
+      certificates: [www.example.com.pem]
+      key_servers: ['keys.example.com:2407']
+      origin: http://127.0.0.1:8080
+
+Examples:
+  latchkey edge
+  latchkey edge -c /etc/latchkey/edge.yaml --port 443 --listen-address ::
+
+Signals: SIGHUP reads hosts and certificates again, SIGTERM finishes what is under way and ends.
+`
+
+const DEMO_HELP = `
+Starts an origin, a key server and an edge as separate processes on 127.0.0.1, with certificates made for the purpose in
+a temporary directory, fetches a page, shows that the edge has no private key, and stays up until Ctrl-C.
+
+Examples:
+  latchkey demo
+  DEMO_ONCE=1 latchkey demo                      end after the proof
+`
+
+/** Modes of gokeyless that this version does not have: refused by name rather than as an unknown flag. */
+const MISSING_MODES: Readonly<Record<string, string>> = {
+  'config-only': 'enrolment',
+  'manual-activation': 'enrolment',
+  'keystore-debug': 'the key store check',
+  'output-config': 'printing the configuration',
+}
+
+/** Runs one command line and resolves with its exit code, when all it started has ended. */
+export async function run(args: readonly string[], console: Console): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.ok
+  const program = createProgram(console, (code) => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync(args.map(dashedFlag), { from: 'user' })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    reportFatal(error, console.err)
+    return EXIT.failed
+  }
+}
+
+function createProgram(console: Console, done: (code: ExitCode) => void): Command {
+  const program = new Command('latchkey')
+    .description('Serves HTTPS from machines that never hold the private key.')
+    .version(
+      `latchkey ${packageJson.version} (Node.js ${process.version})`,
+      '-V, --version',
+      'show the version',
+    )
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => console.out(text), writeErr: (text) => console.err(text) })
+    .showSuggestionAfterError()
+    .showHelpAfterError('(latchkey --help lists commands and options)')
+    .enablePositionalOptions()
+  addKeyServer(program, console, done)
+  addEdge(program, console, done)
+  addDemo(program, console, done)
+  return program
+}
+
+type Done = (code: ExitCode) => void
+
+function logFormatOption(): Option {
+  return new Option('--log-format <format>', 'log lines as text or json').choices(LOG_FORMATS).default('text')
+}
+
+function addKeyServer(program: Command, console: Console, done: Done): void {
+  const command = program
+    .command('keyserver')
+    .summary('hold private keys and sign for edges; a drop-in for gokeyless')
+    .description(
+      'Holds private keys and signs with them for edges that prove who they are. A drop-in for gokeyless.',
+    )
+    .option('-c, --config-file <file>', 'configuration file')
+    .addOption(logFormatOption())
+  for (const [name, { argument, help, short, unusedFor, only }] of KEY_SERVER_ROWS) {
+    if (only === 'file') continue
+    const flags = `${short === undefined ? '' : `-${short}, `}${flagOf(name)}${argument === undefined ? '' : ` <${argument}>`}`
+    const option = new Option(flags, help)
+    command.addOption(unusedFor === undefined ? option : option.hideHelp())
+  }
+  for (const mode of Object.keys(MISSING_MODES)) command.addOption(new Option(`--${mode}`).hideHelp())
+  command.addHelpText('after', KEY_SERVER_HELP).action(async (options: Record<string, string | boolean>) => {
+    for (const [mode, what] of Object.entries(MISSING_MODES)) {
+      if (options[camelCase(mode)] === true)
+        command.error(`error: --${mode}: ${what} is not part of this version`)
+    }
+    const flags: Partial<Record<KeyServerSettingName, string | boolean>> = {}
+    for (const [name] of KEY_SERVER_ROWS) {
+      const value = options[camelCase(name)]
+      if (value !== undefined) flags[name] = value
+    }
+    const { runKeyServer } = await import('./commands/key-server.ts')
+    const configFile = options['configFile'] as string | undefined
+    done(await runKeyServer({ configFile, flags, logFormat: options['logFormat'] as LogFormat }, console))
+  })
+}
+
+interface EdgeFlags {
+  readonly configFile?: string
+  readonly loglevel?: string
+  readonly listenAddress?: string
+  readonly port?: string
+  readonly logFormat: LogFormat
+}
+
+function addEdge(program: Command, console: Console, done: Done): void {
+  program
+    .command('edge')
+    .summary('serve HTTPS for your host names; the keys stay on key servers')
+    .description(
+      'Serves HTTPS for the host names of its configuration. It has certificates; the keys stay on key servers.',
+    )
+    .option('-c, --config-file <file>', 'configuration file (default latchkey-edge.yaml)')
+    .option('-l, --loglevel <level>', 'debug, info, warning, error, critical (default info)')
+    .option('--listen-address <address>', 'address to listen on (default 127.0.0.1; :: for all)')
+    .option('--port <port>', 'port to listen on (default 8443; 0: any)')
+    .addOption(logFormatOption())
+    .addHelpText('after', EDGE_HELP)
+    .action(async ({ configFile, loglevel, listenAddress, port, logFormat }: EdgeFlags) => {
+      const flags = {
+        ...(loglevel === undefined ? {} : { loglevel }),
+        ...(listenAddress === undefined ? {} : { listen_address: listenAddress }),
+        ...(port === undefined ? {} : { port }),
+      }
+      const { runEdge } = await import('./commands/edge.ts')
+      done(await runEdge({ configFile, flags, logFormat }, console))
+    })
+}
+
+function addDemo(program: Command, console: Console, done: Done): void {
+  program
+    .command('demo')
+    .summary('a key server, an edge and a site on this machine, to see it work')
+    .description('Shows the whole thing on this machine.')
+    .addHelpText('after', DEMO_HELP)
+    .action(async () => {
+      const { runDemo } = await import('./commands/demo.ts')
+      done(await runDemo(console))
+    })
+  program
+    .command('demo-origin', { hidden: true })
+    .description('The origin of the demo: answers every request with a page about it.')
+    .action(async () => {
+      const { runDemoOrigin } = await import('./demo/origin.ts')
+      done(await runDemoOrigin(console))
+    })
+}
+
+/** `--auth_cert=x` as `--auth-cert=x`: gokeyless takes both. Values stay as they are. */
+function dashedFlag(argument: string): string {
+  const [, name, rest] = /^(--[a-z][a-z0-9_-]*)(.*)$/s.exec(argument) ?? []
+  return name === undefined ? argument : name.replaceAll('_', '-') + rest
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/[-_]([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}

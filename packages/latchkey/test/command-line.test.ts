@@ -1,0 +1,137 @@
+// The command as a newcomer meets it: what it says, and its exit codes. In this process where nothing is started.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { run } from 'latchkey'
+import { folderWithCertificates, temporaryFolder } from './config-fixture.ts'
+
+interface Said {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+async function say(args: readonly string[], cwd = '/', env: Record<string, string> = {}): Promise<Said> {
+  let out = ''
+  let err = ''
+  const code = await run(args, {
+    env,
+    cwd,
+    out: (text) => {
+      out += text
+    },
+    err: (text) => {
+      err += text
+    },
+  })
+  return { code, out, err }
+}
+
+interface Row {
+  name: string
+  args: string[]
+  code: number
+  out?: RegExp
+  err?: RegExp
+}
+
+const ROWS: Row[] = [
+  {
+    name: 'no arguments: the help, as an error',
+    args: [],
+    code: 2,
+    err: /Usage: latchkey[\s\S]*keyserver[\s\S]*edge[\s\S]*demo/,
+  },
+  {
+    name: '--help',
+    args: ['--help'],
+    code: 0,
+    out: /Examples:\n {2}latchkey demo[\s\S]*Exit codes: 0 done, 1 misconfigured or failed, 2 /,
+  },
+  { name: '--version', args: ['--version'], code: 0, out: /^latchkey \d+\.\d+\.\d+ \(Node\.js v/ },
+  {
+    name: 'keyserver --help',
+    args: ['keyserver', '--help'],
+    code: 0,
+    out: /--auth-cert <file>[\s\S]*Examples:[\s\S]*SIGHUP/,
+  },
+  { name: 'edge --help', args: ['edge', '--help'], code: 0, out: /key_server_tls:[\s\S]*latchkey edge -c/ },
+  { name: 'help edge', args: ['help', 'edge'], code: 0, out: /Usage: latchkey edge/ },
+  { name: 'demo --help', args: ['demo', '--help'], code: 0, out: /DEMO_ONCE=1/ },
+  {
+    name: 'a misspelt command',
+    args: ['keysever'],
+    code: 2,
+    err: /unknown command 'keysever'\n\(Did you mean keyserver\?\)/,
+  },
+  {
+    name: 'a misspelt flag',
+    args: ['keyserver', '--auth-crt', 'x'],
+    code: 2,
+    err: /unknown option '--auth-crt'\n\(Did you mean --auth-cert\?\)/,
+  },
+  { name: 'a flag without its value', args: ['edge', '--port'], code: 2, err: /argument missing/ },
+  {
+    name: 'a log format that is none',
+    args: ['edge', '--log-format', 'xml'],
+    code: 2,
+    err: /Allowed choices are text, json/,
+  },
+  { name: 'one word too many', args: ['edge', 'now'], code: 2, err: /too many arguments/ },
+  {
+    name: 'a mode of gokeyless that is missing',
+    args: ['keyserver', '--config_only'],
+    code: 2,
+    err: /--config-only: enrolment is not part of this version/,
+  },
+]
+
+for (const { name, args, code, out = /^$/, err = /^$/ } of ROWS) {
+  test(`command line: ${name}`, async () => {
+    const said = await say(args)
+    assert.match(said.out, out)
+    assert.match(said.err, err)
+    assert.equal(said.code, code)
+  })
+}
+
+test('command line: help hides what this version does not use, and accepts it all the same', async () => {
+  const { out } = await say(['keyserver', '--help'])
+  assert.doesNotMatch(out, /zone-id|tracing/)
+  const { err } = await say(['keyserver', '--zone-id', 'x', '-c', 'missing.yaml'])
+  assert.match(err, /ERR_CONFIG_FILE/)
+})
+
+test('command line: an edge without a configuration is told which file is missing', async () => {
+  using folder = temporaryFolder()
+  const { code, err } = await say(['edge'], folder.path)
+  assert.equal(code, 1)
+  assert.equal(
+    err,
+    `latchkey: the configuration file cannot be read (ERR_CONFIG_FILE)\n  in       ${folder.path}/latchkey-edge.yaml\n  found    no such file\n`,
+  )
+})
+
+test('command line: a key server without certificates is told what to put where', async () => {
+  using folder = temporaryFolder()
+  const { code, err } = await say(['keyserver'], folder.path)
+  assert.equal(code, 1)
+  assert.match(
+    err,
+    /ERR_CONFIG_REFERENCE[\s\S]*setting {2}auth_cert\n {2}found {4}\/.*\/server.pem: no such file\n[\s\S]*hint/,
+  )
+})
+
+test('command line: flags of the key server may have underscores, and equals signs', async () => {
+  using folder = folderWithCertificates()
+  for (const args of [['--auth_key=empty.pem'], ['--auth_key', 'empty.pem'], ['--auth-key', 'empty.pem']]) {
+    const { err } = await say(['keyserver', ...args], folder.path)
+    assert.match(err, /in {7}flag --auth-key\n[\s\S]*found {4}empty.pem: no private key/)
+  }
+})
+
+test('command line: the environment reaches the key server', async () => {
+  using folder = folderWithCertificates()
+  const { code, err } = await say(['keyserver'], folder.path, { KEYLESS_PORT: 'x' })
+  assert.equal(code, 1)
+  assert.match(err, /in {7}environment KEYLESS_PORT/)
+})

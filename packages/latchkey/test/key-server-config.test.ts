@@ -1,0 +1,322 @@
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { ConfigError, type KeyServerConfig, loadKeyServerConfig } from 'latchkey'
+import type { KeyServerSources } from '../src/config/key-server-config.ts'
+import { type Folder, folderWithCertificates } from './config-fixture.ts'
+
+type Given = Omit<KeyServerSources, 'cwd'> & { yaml?: string }
+
+function load(folder: Folder, { yaml, ...sources }: Given): KeyServerConfig {
+  if (yaml !== undefined) folder.write('gokeyless.yaml', yaml)
+  return loadKeyServerConfig({ cwd: folder.path, ...sources })
+}
+
+const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder: Folder) => void }[] = [
+  {
+    name: 'nothing at all: the defaults, and loopback',
+    given: {},
+    want: (config) => {
+      assert.deepEqual(config.listen, { host: '127.0.0.1', port: 2407 })
+      assert.equal(config.isAddressSaid, false)
+      assert.equal(config.logLevel, 'info')
+      assert.deepEqual(config.stores, [])
+      assert.equal(config.file, undefined)
+      assert.deepEqual(config.warnings, [])
+    },
+  },
+  {
+    name: 'an empty file is as good as none',
+    given: { yaml: '# nothing yet\n' },
+    want: (config, folder) => assert.equal(config.file, join(folder.path, 'gokeyless.yaml')),
+  },
+  {
+    name: 'the file that gokeyless ships, its empty values unset',
+    given: {
+      yaml: 'loglevel: 1\nprivate_key_stores:\n- dir: keys\nhostname:\nzone_id: ""\norigin_ca_api_key:\nauth_cert: server.pem\nauth_key: server-key.pem\ncloudflare_ca_cert: keyless_cacert.pem\nport: 2407\npid_file:\n',
+    },
+    want: (config, folder) => {
+      assert.deepEqual(config.stores, [{ dir: join(folder.path, 'keys') }])
+      assert.equal(config.pidFile, undefined)
+      assert.deepEqual(config.warnings, [])
+    },
+  },
+  {
+    name: 'stores by dir and file, relative to the working directory',
+    given: { yaml: 'private_key_stores:\n- dir: keys\n- file: /run/site.pem\n' },
+    want: (config, folder) =>
+      assert.deepEqual(config.stores, [{ dir: join(folder.path, 'keys') }, { file: '/run/site.pem' }]),
+  },
+  {
+    name: 'environment before file, flag before environment',
+    given: {
+      yaml: 'port: 1\nloglevel: 0\n',
+      env: { KEYLESS_PORT: '2', KEYLESS_LOGLEVEL: 'error' },
+      flags: { port: '3' },
+    },
+    want: (config) => assert.deepEqual([config.listen.port, config.logLevel], [3, 'error']),
+  },
+  {
+    name: 'all addresses, when told',
+    given: { yaml: "listen_address: '::'\n" },
+    want: (config) => assert.deepEqual([config.listen.host, config.isAddressSaid], ['::', true]),
+  },
+  {
+    name: 'an empty variable is unset',
+    given: { yaml: 'port: 7\n', env: { KEYLESS_PORT: '' } },
+    want: (config) => assert.equal(config.listen.port, 7),
+  },
+  {
+    name: 'key directories and files by flag replace those of environment and file, and are trimmed',
+    given: {
+      yaml: 'private_key_stores:\n- uri: pkcs11:token=x?pin-value=1\n',
+      env: { KEYLESS_PRIVATE_KEY_DIRS: '/env' },
+      flags: { private_key_dirs: '/a, /b', private_key_files: '/c.pem' },
+    },
+    want: (config) => assert.deepEqual(config.stores, [{ dir: '/a' }, { dir: '/b' }, { file: '/c.pem' }]),
+  },
+  {
+    name: 'key directories by environment replace the stores of the file',
+    given: { yaml: 'private_key_stores:\n- dir: keys\n', env: { KEYLESS_PRIVATE_KEY_DIRS: '/env' } },
+    want: (config) => assert.deepEqual(config.stores, [{ dir: '/env' }]),
+  },
+  {
+    name: 'stores by environment',
+    given: { env: { KEYLESS_PRIVATE_KEY_STORES: '[{"dir": "/x"}, {file: /y}]' } },
+    want: (config) => assert.deepEqual(config.stores, [{ dir: '/x' }, { file: '/y' }]),
+  },
+  {
+    name: 'what this version does not use is said once, without values',
+    given: { yaml: 'zone_id: abc\nmetrics_port: 2406\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
+    want: (config) => {
+      assert.deepEqual(config.warnings, [
+        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), metrics_port (metrics)',
+      ])
+    },
+  },
+  {
+    name: 'an unknown key is a warning with the line and the nearest name',
+    given: { yaml: 'port: 1\nauth-certt: x.pem\nfrobnicate: 1\n' },
+    want: (config, folder) => {
+      const file = join(folder.path, 'gokeyless.yaml')
+      assert.deepEqual(config.warnings, [
+        `${file}:2: auth-certt is not a setting and is ignored; did you mean auth_cert?`,
+        `${file}:3: frobnicate is not a setting and is ignored`,
+      ])
+    },
+  },
+]
+
+for (const { name, given, want } of GOOD) {
+  test(`key server configuration: ${name}`, () => {
+    using folder = folderWithCertificates()
+    want(load(folder, given), folder)
+  })
+}
+
+interface BadRow {
+  name: string
+  given: Given
+  want: Partial<Pick<ConfigError, 'code' | 'line' | 'column' | 'path' | 'found' | 'expected' | 'hint'>> & {
+    file?: string
+  }
+}
+
+const BAD: BadRow[] = [
+  {
+    name: 'a file that is not there',
+    given: { configFile: 'missing.yaml' },
+    want: { code: 'ERR_CONFIG_FILE', file: 'missing.yaml', found: 'no such file' },
+  },
+  {
+    name: 'a file that is a directory',
+    given: { configFile: 'keys' },
+    want: { code: 'ERR_CONFIG_FILE', file: 'keys', found: 'a directory' },
+  },
+  {
+    name: 'YAML that is none',
+    given: { yaml: 'port: 1\nloglevel: "info\n' },
+    want: { code: 'ERR_CONFIG_SYNTAX', file: 'gokeyless.yaml', line: 3, found: 'Missing closing "quote' },
+  },
+  {
+    name: 'a key twice',
+    given: { yaml: 'port: 1\nport: 2\n' },
+    want: { code: 'ERR_CONFIG_SYNTAX', line: 2, column: 1, found: 'Map keys must be unique' },
+  },
+  {
+    name: 'a list in place of settings',
+    given: { yaml: '- port: 1\n' },
+    want: { code: 'ERR_CONFIG_VALUE', expected: 'settings by name, such as "port: 2407"' },
+  },
+  {
+    name: 'a port that is none, in the file',
+    given: { yaml: 'loglevel: 1\nport: http\n' },
+    want: {
+      code: 'ERR_CONFIG_VALUE',
+      file: 'gokeyless.yaml',
+      line: 2,
+      column: 7,
+      path: 'port',
+      found: '"http"',
+      expected: 'a port, 0 to 65535',
+    },
+  },
+  {
+    name: 'a port that is none, by flag',
+    given: { flags: { port: '70000' } },
+    want: { code: 'ERR_CONFIG_VALUE', file: 'flag --port', path: 'port', found: '"70000"' },
+  },
+  {
+    name: 'a level that is none, by environment',
+    given: { env: { KEYLESS_LOGLEVEL: 'loud' } },
+    want: {
+      file: 'environment KEYLESS_LOGLEVEL',
+      path: 'loglevel',
+      found: '"loud"',
+      expected: 'debug, info, warning, error, critical, or 0 to 5',
+    },
+  },
+  {
+    name: 'a store with two of dir, file, uri',
+    given: { yaml: 'private_key_stores:\n- dir: a\n- dir: a\n  file: b\n' },
+    want: {
+      code: 'ERR_CONFIG_VALUE',
+      line: 3,
+      column: 3,
+      path: 'private_key_stores[1]',
+      expected: 'exactly one of dir, file or uri',
+    },
+  },
+  {
+    name: 'a store that is only text',
+    given: { yaml: 'private_key_stores:\n- /keys\n' },
+    want: { path: 'private_key_stores[0]', found: '"/keys"', line: 2, column: 3 },
+  },
+  {
+    name: 'stores that are no list',
+    given: { yaml: 'private_key_stores: /keys\n' },
+    want: {
+      path: 'private_key_stores',
+      line: 1,
+      column: 21,
+      expected: 'a list of stores, such as "- dir: /etc/keyless/keys"',
+    },
+  },
+  {
+    name: 'a PKCS#11 key, without its PIN',
+    given: { yaml: 'private_key_stores:\n- uri: pkcs11:token=x?pin-value=1234\n' },
+    want: {
+      code: 'ERR_CONFIG_DRIVER',
+      path: 'private_key_stores[0]',
+      line: 2,
+      found: 'a PKCS#11 uri (not shown)',
+      hint: 'the PKCS#11 driver is not part of this version',
+    },
+  },
+  {
+    name: 'an Azure key',
+    given: { yaml: 'private_key_stores:\n- uri: https://v.vault.azure.net/keys/n/1\n' },
+    want: { code: 'ERR_CONFIG_DRIVER', found: 'a Azure Key Vault uri (not shown)' },
+  },
+  {
+    name: 'a uri of no known form',
+    given: { yaml: 'private_key_stores:\n- uri: ftp://x\n' },
+    want: { code: 'ERR_CONFIG_VALUE', found: 'a uri of unknown form (not shown)' },
+  },
+  {
+    name: 'a private key where its path belongs',
+    given: { yaml: 'auth_key: |\n  -----BEGIN PRIVATE KEY-----\n  MIIE\n' },
+    want: {
+      code: 'ERR_CONFIG_VALUE',
+      path: 'auth_key',
+      found: 'the text of a private key (not shown)',
+      hint: 'write the key into a file and name the file here',
+    },
+  },
+  {
+    name: 'a certificate that is not there',
+    given: { flags: { auth_cert: 'gone.pem' } },
+    want: {
+      code: 'ERR_CONFIG_REFERENCE',
+      file: 'flag --auth-cert',
+      path: 'auth_cert',
+      expected: 'certificates in PEM',
+      hint: 'this version does not enrol by itself: put the certificate of this key server there, or set auth_cert',
+    },
+  },
+  {
+    name: 'a certificate file that is empty',
+    given: { yaml: 'auth_cert: empty.pem\n' },
+    want: { code: 'ERR_CONFIG_REFERENCE', line: 1, path: 'auth_cert', found: 'empty.pem: an empty file' },
+  },
+  {
+    name: 'a key where a certificate belongs',
+    given: { yaml: 'cloudflare_ca_cert: server-key.pem\n' },
+    want: { path: 'cloudflare_ca_cert', found: 'server-key.pem: a private key' },
+  },
+  {
+    name: 'a certificate where a key belongs',
+    given: { yaml: 'auth_key: server.pem\n' },
+    want: { path: 'auth_key', found: 'server.pem: a certificate' },
+  },
+  {
+    name: 'the key of a site in place of that of the server',
+    given: { yaml: 'auth_key: other-key.pem\n' },
+    want: {
+      code: 'ERR_CONFIG_CERTIFICATE',
+      path: 'auth_key',
+      found: 'other-key.pem, which is not the key of server.pem',
+      hint: 'site keys go into private_key_stores',
+    },
+  },
+  {
+    name: 'a certificate that has ended',
+    given: { now: () => Date.now() + 400 * 24 * 3_600_000 },
+    want: { code: 'ERR_CONFIG_CERTIFICATE', path: 'auth_cert', expected: 'a certificate that is valid now' },
+  },
+  {
+    name: 'a certificate that has not begun',
+    given: { now: () => 0 },
+    want: { code: 'ERR_CONFIG_CERTIFICATE', hint: 'is the clock of this machine right?' },
+  },
+]
+
+for (const { name, given, want } of BAD) {
+  test(`key server configuration refuses ${name}`, () => {
+    using folder = folderWithCertificates()
+    assert.throws(
+      () => load(folder, given),
+      (error) => {
+        assert.ok(error instanceof ConfigError, String(error))
+        const { file, ...fields } = want
+        if (file !== undefined) assert.equal(error.file?.replace(`${folder.path}/`, ''), file)
+        for (const [key, value] of Object.entries(fields))
+          assert.equal(error[key as keyof ConfigError], value, key)
+        assert.doesNotMatch(error.message + error.report(), /1234|MIIE/, 'no secret in it')
+        return true
+      },
+    )
+  })
+}
+
+test('key server configuration: the report for a terminal has one fact a line', () => {
+  using folder = folderWithCertificates()
+  const file = join(folder.path, 'gokeyless.yaml')
+  assert.throws(
+    () => load(folder, { yaml: 'port: none\n' }),
+    (error) =>
+      error instanceof ConfigError &&
+      error.report() ===
+        `latchkey: a setting cannot have this value (ERR_CONFIG_VALUE)\n  in       ${file}:1:7\n  setting  port\n  found    "none"\n  expected a port, 0 to 65535\n`,
+  )
+})
+
+test('key server configuration: gokeyless.yaml in the working directory is found, -c goes elsewhere', () => {
+  using folder = folderWithCertificates()
+  folder.write('gokeyless.yaml', 'port: 11\n')
+  mkdirSync(join(folder.path, 'etc'))
+  folder.write('etc/other.yaml', 'port: 12\n')
+  assert.equal(loadKeyServerConfig({ cwd: folder.path }).listen.port, 11)
+  assert.equal(loadKeyServerConfig({ cwd: folder.path, configFile: 'etc/other.yaml' }).listen.port, 12)
+})

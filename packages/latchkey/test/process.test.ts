@@ -1,0 +1,149 @@
+// The real processes, few of them: start, signals, what stops a start. Each costs about 200 ms.
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { type Folder, folderWithCertificates } from './config-fixture.ts'
+
+const BIN = fileURLToPath(new URL('../bin/latchkey.js', import.meta.url))
+
+interface Running extends AsyncDisposable {
+  readonly child: ChildProcess
+  /** Resolves when standard error has matched; rejects with all of it if the process ends before. */
+  said(pattern: RegExp): Promise<RegExpExecArray>
+  /** Resolves with the exit code and all of standard error. */
+  readonly ended: Promise<{ code: number | null; signal: string | null; err: string }>
+}
+
+function start(folder: Folder, args: readonly string[], stdio: 'ipc' | 'ignore' = 'ignore'): Running {
+  const env = { PATH: process.env['PATH'] ?? '' }
+  const child = spawn(process.execPath, [BIN, ...args], {
+    cwd: folder.path,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe', stdio],
+  })
+  let err = ''
+  const watchers = new Set<() => void>()
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    err += text
+    for (const watcher of watchers) watcher()
+  })
+  const ended = new Promise<{ code: number | null; signal: string | null; err: string }>((resolve) => {
+    // Not 'close', which never comes once the IPC channel has been disconnected; standard error ends by itself.
+    child.once('exit', (code, signal) => {
+      if (child.stderr?.readableEnded === false)
+        child.stderr.once('end', () => resolve({ code, signal, err }))
+      else resolve({ code, signal, err })
+    })
+  })
+  return {
+    child,
+    ended,
+    said: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const match = pattern.exec(err)
+          if (match === null) return
+          watchers.delete(look)
+          resolve(match)
+        }
+        watchers.add(look)
+        look()
+        void ended.then(() => reject(new Error(`never said ${pattern}: ${err}`)))
+      }),
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+/** A closed port: its key server refuses at once. */
+function writeEdgeConfig(folder: Folder, port = 0): void {
+  folder.write(
+    'latchkey-edge.yaml',
+    `port: ${port}
+key_server_tls: { ca: keyless_cacert.pem, cert: server.pem, key: server-key.pem }
+hosts:
+- { names: [example.com], certificates: [site.pem], key_servers: ['127.0.0.1:9'], origin: 'http://127.0.0.1:9' }
+`,
+  )
+}
+
+test('process: an edge starts without its key server, reloads on SIGHUP and ends with 0 on SIGTERM', async () => {
+  using folder = folderWithCertificates()
+  writeEdgeConfig(folder)
+  await using edge = start(folder, ['edge'])
+  await edge.said(/\[WARNING\] key server 127\.0\.0\.1:9 does not answer: /)
+  await edge.said(/\[INFO\] Listening at https:\/\/127\.0\.0\.1:\d+ for example\.com\n/)
+  edge.child.kill('SIGHUP')
+  await edge.said(/SIGHUP: hosts, certificates, key servers and origins of .*latchkey-edge\.yaml are in use/)
+  folder.write('latchkey-edge.yaml', 'hosts: 1')
+  edge.child.kill('SIGHUP')
+  await edge.said(/\[ERROR\] SIGHUP: not reloaded, going on as before: .*ERR_CONFIG/)
+  edge.child.kill('SIGTERM')
+  const { code, err } = await edge.ended
+  assert.equal(code, 0, err)
+  assert.match(err, /\[INFO\] SIGTERM: finishing what is under way[^\n]*\n[^\n]*\[INFO\] ended\n$/)
+})
+
+test('process: log lines as JSON', async () => {
+  using folder = folderWithCertificates()
+  writeEdgeConfig(folder)
+  await using edge = start(folder, ['edge', '--log-format', 'json'])
+  const [line] = await edge.said(/^.*Listening at.*$/m)
+  const record = JSON.parse(line) as Record<string, unknown>
+  assert.equal(record['level'], 'info')
+  assert.equal(typeof record['port'], 'number')
+})
+
+test('process: a port in use is one line with what to do, and exit 1', async () => {
+  using folder = folderWithCertificates()
+  const occupant = createServer()
+  occupant.listen(0, '127.0.0.1')
+  await once(occupant, 'listening')
+  writeEdgeConfig(folder, (occupant.address() as AddressInfo).port)
+  await using edge = start(folder, ['edge', '--loglevel', 'error'])
+  const { code, err } = await edge.ended
+  occupant.close()
+  assert.equal(code, 1)
+  assert.match(
+    err,
+    /^latchkey: listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+\. another process listens there: stop it, or choose another port\n$/,
+  )
+})
+
+test('process: an edge whose parent goes away ends', async () => {
+  using folder = folderWithCertificates()
+  writeEdgeConfig(folder)
+  await using edge = start(folder, ['edge'], 'ipc')
+  await edge.said(/Listening/)
+  edge.child.disconnect()
+  const { code, err } = await edge.ended
+  assert.equal(code, 0, err)
+  assert.match(err, /the parent process has gone/)
+})
+
+/** Wherever an old Node happens to be installed. */
+const oldNode = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => {
+  if (!existsSync(path)) return false
+  const [major = 99] = execFileSync(path, ['--version'], { encoding: 'utf8' }).slice(1).split('.').map(Number)
+  return major < 24
+})
+
+test('process: an old Node is told what is needed', { skip: oldNode === undefined }, async () => {
+  const child = spawn(oldNode ?? '', [BIN, '--version'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let err = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text
+  })
+  const [code] = (await once(child, 'close')) as [number]
+  assert.equal(code, 1)
+  assert.match(
+    err,
+    /^latchkey needs Node\.js 24\.7 or newer; this is v\d+\.\d+\.\d+ \(.*\)\.\nIn a checkout the pinned one is used by: {2}npm run latchkey -- <command>\n$/,
+  )
+})
