@@ -64,7 +64,7 @@ export class Dialler {
 
   /**
    * Connects and does the handshake. Exactly one handler is called, later; none after the returned function, which
-   * gives up.
+   * gives up. Once a handler was called that function does nothing: an open socket belongs to who was given it.
    */
   dial(timeoutMs: number, { onOpen, onFailed }: DialHandlers): () => void {
     const name = this.#name
@@ -97,8 +97,7 @@ export class Dialler {
       if (finish()) onOpen(socket)
     })
     return () => {
-      finish()
-      socket.destroy()
+      if (finish()) socket.destroy()
     }
   }
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import test from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
 import { encodeResponse, OPCODES } from '@latchkey/wire'
 import {
@@ -14,9 +15,32 @@ import {
   startKeyServer,
   until,
 } from './scripted-key-server.ts'
-import { createKeyServerClient } from '../src/index.ts'
+import { createKeyServerClient, type KeyServerClient } from '../src/index.ts'
 
 const isPing = ({ operation }: Asked): boolean => operation.opcode === OPCODES.OpPing.code
+
+function rejection(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => Promise.reject(new Error('it was answered')),
+    (error: { code: string }) => error.code,
+  )
+}
+
+const BIG = {
+  opcode: OPCODES.OpEd25519Sign.code,
+  ski: new Uint8Array(20).fill(1),
+  payload: new Uint8Array(60_000),
+}
+
+/** Fills what the kernel and the socket take of a peer that does not read: the next packets stay in the queue. */
+async function askUntilBlocked(client: KeyServerClient): Promise<Promise<unknown>[]> {
+  const results: Promise<unknown>[] = []
+  while (client.health.waiting === 0) {
+    for (let n = 0; n < 5; n++) results.push(client.request(BIG))
+    await sleep(10)
+  }
+  return results
+}
 
 /** A port that nobody listens on, for now. */
 async function freePort(): Promise<number> {
@@ -160,34 +184,64 @@ test('a slow operation does not end a connection that answers pings', async () =
   assert.equal(server.connections, 1)
 })
 
-test('what a slow reader does not take waits here, bounded, and can be given up', async () => {
-  const asked: Asked[] = []
-  await using server = await startKeyServer((request) => {
-    asked.push(request)
-    if (asked.length === 1) request.socket.pause()
-    echo(request)
+test('a pause is not held against a connection that then answers soon', async () => {
+  let pings = 0
+  await using server = await startKeyServer((asked) => {
+    if (isPing(asked)) pings++
+    setTimeout(() => echo(asked), 45)
+  })
+  await using client = clientOf(server, { silentPingMs: 100 })
+  await client.request(signRequest(1))
+  await sleep(150)
+  await client.request(signRequest(2))
+  assert.equal(pings, 0)
+})
+
+test('what a slow reader does not take waits here, bounded, can be given up, and goes out later', async () => {
+  let reader: Asked | undefined
+  await using server = await startKeyServer((asked) => {
+    if (reader === undefined) {
+      reader = asked
+      asked.socket.pause()
+    }
+    echo(asked)
   })
   await using client = clientOf(server, { maxQueuedBytes: 1_000_000 })
-  const payload = new Uint8Array(60_000)
-  const big = { opcode: OPCODES.OpEd25519Sign.code, ski: new Uint8Array(20).fill(1), payload }
   await client.request(signRequest(0))
+  const results = await askUntilBlocked(client)
+  const { waiting } = client.health
+  const more = Array.from({ length: 17 }, () => client.request(BIG))
+  const outcomes = await Promise.race([Promise.any(more.map(rejection)), sleep(500)])
+  assert.equal(outcomes, 'ERR_CLIENT_OVERLOADED')
+
   const controller = new AbortController()
-  const { signal } = controller
-  const results: Promise<unknown>[] = []
-  // Fills what the kernel and the socket take, then the queue.
-  await until(() => {
-    for (let n = 0; n < 10; n++) results.push(client.request(big, { signal }).catch((error) => error.code))
-    return client.health.waiting >= 10
-  })
-  await assert.rejects(Promise.all(Array.from({ length: 17 }, () => client.request(big, { signal }))), {
-    code: 'ERR_CLIENT_OVERLOADED',
-  })
+  const small = rejection(client.request(signRequest(1), { signal: controller.signal }))
   controller.abort()
-  const outcomes = new Set(await Promise.all(results))
-  assert.ok(outcomes.has('ERR_CLIENT_ABORTED'))
+  assert.equal(await small, 'ERR_CLIENT_ABORTED')
+  assert.ok(client.health.waiting >= waiting)
+
+  reader?.socket.resume()
+  for (const reply of await Promise.all(results)) assert.ok(reply)
+  await Promise.allSettled(more)
   assert.deepEqual([client.health.waiting, client.health.inFlight], [0, 0])
-  asked[0]?.socket.resume()
-  assert.equal((await client.request(signRequest(7))).payload?.[1], 7)
+  assert.equal(server.connections, 1)
+})
+
+test('a peer that goodbyes without reading what is on its way is left at once', async () => {
+  let reader: Asked | undefined
+  await using server = await startKeyServer((asked) => {
+    if (reader === undefined) {
+      reader = asked
+      asked.socket.pause()
+    }
+    echo(asked)
+  })
+  await using client = clientOf(server, { operationTimeoutMs: 1500 })
+  await client.request(signRequest(0))
+  const results = await askUntilBlocked(client)
+  reader?.socket.end()
+  for (const reply of await Promise.all(results)) assert.ok(reply)
+  assert.equal(server.connections, 2)
 })
 
 test('disposing lets running requests finish, refuses new ones, and may be done twice', async () => {
@@ -202,6 +256,7 @@ test('disposing lets running requests finish, refuses new ones, and may be done 
   assert.equal((await running).payload?.[0], 5)
   await disposed
   assert.equal(client.state, 'closed')
+  await until(() => server.openConnections === 0)
   await client[Symbol.asyncDispose]()
 })
 
@@ -216,17 +271,22 @@ test('disposing waits for a bounded time only', async () => {
 })
 
 test('disposing a client that was never used, and one that is dialling', async () => {
-  const unused = clientOf({ port: 1 })
-  await unused[Symbol.asyncDispose]()
-  await using server = await startKeyServer()
-  const dialling = clientOf(server, { drainTimeoutMs: 1 })
-  const outcome = dialling.request(signRequest(1)).catch((error) => error.code)
+  await clientOf({ port: 1 })[Symbol.asyncDispose]()
+
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const dialling = clientOf({ port: (server.address() as AddressInfo).port }, { drainTimeoutMs: 1 })
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const outcome = rejection(dialling.request(signRequest(1)))
+  const [socket] = await accepted
+  socket.resume().on('error', () => {})
+  const hungUp = once(socket, 'close')
   await dialling[Symbol.asyncDispose]()
-  assert.ok(
-    [undefined, 'ERR_CLIENT_CLOSED'].includes(
-      typeof (await outcome) === 'string' ? await outcome : undefined,
-    ),
-  )
+  assert.equal(await outcome, 'ERR_CLIENT_CLOSED')
+  await hungUp
+  assert.deepEqual([dialling.state, dialling.health.counts.failedDials], ['closed', 0])
+  server.close()
+  await once(server, 'close')
 })
 
 test('wrong options are found before anything is dialled', () => {

@@ -30,7 +30,10 @@ export interface Asked extends Packet {
 
 export interface ScriptedKeyServer extends AsyncDisposable {
   readonly port: number
+  /** Accepted so far. */
   readonly connections: number
+  /** Open now. */
+  readonly openConnections: number
   /** Resets every connection, as a process that is killed does. */
   killConnections(): void
 }
@@ -68,6 +71,9 @@ export async function startKeyServer(
     port: (server.address() as AddressInfo).port,
     get connections() {
       return connections
+    },
+    get openConnections() {
+      return sockets.size
     },
     killConnections,
     async [Symbol.asyncDispose]() {
