@@ -4,14 +4,16 @@
 // the next one when one fails. Choosing by latency belongs behind `requesterOf` and nowhere else.
 import {
   ClientError,
+  type ClientErrorCode,
   createKeyServerClient,
   createKeylessSigner,
+  DEFAULT_PORT,
   type KeyServerAddress,
   type KeyServerClient,
   type RemoteKey,
   type Requester,
 } from '@latchkey/client'
-import type { Logger } from '@latchkey/core'
+import { createLogger, type Logger } from '@latchkey/core'
 import type { Signer } from '@latchkey/tls'
 
 /** Where a key server is. */
@@ -96,7 +98,12 @@ export class KeyServers implements AsyncDisposable {
   }
 
   #connect(location: KeyServerLocation): KeyServerClient {
-    return createKeyServerClient({ ...location, ...this.#tls, logger: this.#logger })
+    const { host, port = DEFAULT_PORT } = location
+    return createKeyServerClient({
+      ...location,
+      ...this.#tls,
+      logger: spelledOut(this.#logger, `${host}:${port}`),
+    })
   }
 
   /** So that the first visitor does not wait for a TLS handshake with the key server. */
@@ -108,7 +115,8 @@ export class KeyServers implements AsyncDisposable {
         rttMs,
       })
     } catch (error) {
-      if (error instanceof ClientError && error.code === 'ERR_CLIENT_CLOSED') return
+      // What the connection itself says has been said by the client, and nobody warms what is being closed.
+      if (error instanceof ClientError && QUIET.has(error.code)) return
       const reason = error instanceof Error ? error.message : String(error)
       this.#logger.warning(`key server ${client.address} does not answer: ${reason}`, {
         keyServer: client.address,
@@ -150,6 +158,16 @@ export function firstThatAnswers(
 
 function rank({ state }: Pick<KeyServerClient, 'state'>): number {
   return state === 'open' ? 0 : 1
+}
+
+const QUIET: ReadonlySet<ClientErrorCode> = new Set(['ERR_CLIENT_CONNECT', 'ERR_CLIENT_CLOSED'])
+
+/** Text lines carry no fields: which key server, and why, has to be in the text. */
+function spelledOut(logger: Logger, address: string): Logger {
+  return createLogger(({ level, text, fields }) => {
+    const { reason } = fields
+    logger[level](`${address}: ${text}${reason === undefined ? '' : `: ${reason}`}`, fields)
+  }, 'debug')
 }
 
 /** Nobody waits any more. */

@@ -77,7 +77,7 @@ test('process: an edge starts without its key server, reloads on SIGHUP and ends
   using folder = folderWithCertificates()
   writeEdgeConfig(folder)
   await using edge = start(folder, ['edge'])
-  await edge.said(/\[WARNING\] key server 127\.0\.0\.1:9 does not answer: /)
+  await edge.said(/\[WARNING\] 127\.0\.0\.1:9: cannot reach key server: ECONNREFUSED\n/)
   await edge.said(/\[INFO\] Listening at https:\/\/127\.0\.0\.1:\d+ for example\.com\n/)
   edge.child.kill('SIGHUP')
   await edge.said(/SIGHUP: hosts, certificates, key servers and origins of .*latchkey-edge\.yaml are in use/)
