@@ -1,4 +1,4 @@
-// The shell around the pure parts: any number of requests at once over one connection that is kept up.
+// The shell around the requests: any number at once over the one connection of a kept link.
 //
 // Which events can cross, and which wins:
 //   reply / deadline, abort   whoever takes a request out of `#pending` settles it; a reply that comes later finds no
@@ -6,7 +6,7 @@
 //   reply / lost connection   replies that were read before the end count; a failed connection reads no more packets
 //   lost / next dial          a connection is told of its loss once, and only then the link dials again
 //   close / dial              a dial that was cancelled never opens
-import { type ClockMs, type Logger, silentLogger } from '@latchkey/core'
+import { type ClockMs, silentLogger } from '@latchkey/core'
 import {
   encodePacket,
   type FramedPacket,
@@ -17,11 +17,10 @@ import {
   readReply,
 } from '@latchkey/wire'
 import type { KeyServerClient, KeyServerCounts, KeyServerHealth, RequestOptions } from './client.ts'
-import { Connection } from './connection.ts'
 import { Dialler } from './dial.ts'
 import { ClientError, type ClientErrorCode } from './errors.ts'
-import { type Link, type LinkEffect, type LinkEvent, type LinkState, step } from './link.ts'
-import { Liveness } from './liveness.ts'
+import { KeptLink, reasonOf } from './kept-link.ts'
+import type { LinkState } from './link.ts'
 import { type ClientLimits, type KeyServerClientOptions, limitsOf } from './options.ts'
 import { type PendingRequest, PendingRequests } from './pending-requests.ts'
 
@@ -31,8 +30,6 @@ const MAX_ATTEMPTS = 2
 const TICK_MS = 25
 /** About what one write takes: what waits behind it can still be given up. */
 const BATCH_BYTES = 64 * 1024
-/** For so long after its last request a client redials as if somebody waited. */
-const BUSY_FOR_MS = 60_000
 
 const PING = { opcode: OPCODES.OpPing.code }
 
@@ -42,11 +39,10 @@ interface Answer {
 }
 
 export class MultiplexedClient implements KeyServerClient {
-  readonly #dialler: Dialler
-  readonly #logger: Logger
+  readonly address: string
   readonly #clock: ClockMs
-  readonly #random: () => number
   readonly #limits: ClientLimits
+  readonly #link: KeptLink
   readonly #pending = new PendingRequests()
   readonly #counts: KeyServerCounts = {
     requests: 0,
@@ -56,31 +52,32 @@ export class MultiplexedClient implements KeyServerClient {
     failedDials: 0,
     lostConnections: 0,
   }
-  #link: Link = { state: 'idle' }
-  #open: { readonly connection: Connection; readonly liveness: Liveness } | undefined
-  #cancelDial: (() => void) | undefined
-  #wakeTimer: NodeJS.Timeout | undefined
-  #lastError: Error | undefined
   #rttMs: number | undefined
-  #lastAskedAt = -Infinity
   #isFlushScheduled = false
   #tickTimer: NodeJS.Timeout | undefined
   #isTickUrgent = false
   #closing: Promise<void> | undefined
-  #goodbye: Promise<void> | undefined
   #drainDeadline = Infinity
   #onDrained: (() => void) | undefined
 
   constructor(options: KeyServerClientOptions) {
-    this.#dialler = new Dialler(options)
-    this.#logger = (options.logger ?? silentLogger).with({ keyServer: this.#dialler.text })
-    this.#clock = options.clock ?? (() => performance.now())
-    this.#random = options.random ?? Math.random
-    this.#limits = limitsOf(options)
-  }
-
-  get address(): string {
-    return this.#dialler.text
+    const dialler = new Dialler(options)
+    const limits = limitsOf(options)
+    const clock = options.clock ?? (() => performance.now())
+    const logger = (options.logger ?? silentLogger).with({ keyServer: dialler.text })
+    const random = options.random ?? Math.random
+    this.address = dialler.text
+    this.#clock = clock
+    this.#limits = limits
+    this.#link = new KeptLink(
+      { dialler, limits, logger, clock, random, counts: this.#counts },
+      {
+        onWritable: () => this.#flush(),
+        onPacket: (framed) => this.#receive(framed),
+        onLost: (error) => this.#rejectAll(this.#pending.takeExhausted(), 'ERR_CLIENT_TRANSPORT', error),
+        onRefused: (error) => this.#rejectAll(this.#pending.takeWaiting(), 'ERR_CLIENT_CONNECT', error),
+      },
+    )
   }
 
   get state(): LinkState {
@@ -93,7 +90,7 @@ export class MultiplexedClient implements KeyServerClient {
       inFlight: this.#pending.inFlight,
       waiting: this.#pending.waiting,
       rttMs: this.#rttMs,
-      lastError: this.#lastError,
+      lastError: this.#link.lastError,
       counts: { ...this.#counts },
     }
   }
@@ -150,8 +147,8 @@ export class MultiplexedClient implements KeyServerClient {
     }
     signal?.addEventListener('abort', abort)
     this.#counts.requests++
-    this.#lastAskedAt = now
     this.#enqueue(request)
+    this.#link.want()
     return promise
   }
 
@@ -165,97 +162,10 @@ export class MultiplexedClient implements KeyServerClient {
     return new ClientError('ERR_CLIENT_OVERLOADED', { detail: `${size} pending, ${waitingBytes} bytes wait` })
   }
 
+  /** Goes out at the end of this turn: what all sockets that were readable in it ask goes out in one write. */
   #enqueue(request: PendingRequest): void {
     this.#pending.add(request)
     this.#scheduleTick()
-    if (this.#open === undefined) this.#dispatch('wanted')
-    else this.#scheduleFlush()
-  }
-
-  #rejectAll(requests: readonly PendingRequest[], code: ClientErrorCode, cause?: Error): void {
-    for (const request of requests) {
-      request.reject(new ClientError(code, cause && { detail: reasonOf(cause), cause }))
-    }
-  }
-
-  // The link
-
-  #dispatch(event: LinkEvent): void {
-    const now = this.#clock()
-    const isBusy = now - this.#lastAskedAt < BUSY_FOR_MS
-    const { link, effects } = step(this.#link, event, { now, random: this.#random(), isBusy })
-    this.#link = link
-    for (const effect of effects) this.#run(effect)
-  }
-
-  #run(effect: LinkEffect): void {
-    switch (effect.effect) {
-      case 'dial':
-        this.#dial()
-        return
-      case 'wake':
-        clearTimeout(this.#wakeTimer)
-        // Being wanted one day does not keep a process running; a pending request does, by its tick.
-        this.#wakeTimer = setTimeout(() => this.#dispatch('retry-due'), effect.afterMs).unref()
-        return
-      case 'refuse-waiting':
-        this.#rejectAll(this.#pending.takeWaiting(), 'ERR_CLIENT_CONNECT', this.#lastError)
-        return
-      case 'hang-up':
-        clearTimeout(this.#wakeTimer)
-        clearTimeout(this.#tickTimer)
-        this.#cancelDial?.()
-        this.#goodbye = this.#open?.connection.close()
-        return
-      default:
-        effect satisfies never
-    }
-  }
-
-  #dial(): void {
-    clearTimeout(this.#wakeTimer)
-    this.#counts.dials++
-    this.#cancelDial = this.#dialler.dial(this.#limits.connectTimeoutMs, {
-      onOpen: (socket) => {
-        const connection = new Connection(socket, {
-          onPacket: (framed) => this.#receive(framed),
-          onDrain: () => this.#flush(),
-          onLost: (error) => this.#lose(error),
-        })
-        this.#logger.info('connected to key server', { tls: connection.tlsVersion })
-        this.#open = { connection, liveness: new Liveness(this.#limits, this.#clock()) }
-        this.#dispatch('dialled')
-        this.#scheduleTick()
-        this.#flush()
-      },
-      onFailed: (error) => {
-        this.#counts.failedDials++
-        this.#noteFailure('cannot reach key server', error)
-        this.#dispatch('dial-failed')
-      },
-    })
-  }
-
-  #lose(error: Error): void {
-    this.#open = undefined
-    this.#counts.lostConnections++
-    this.#noteFailure('lost connection to key server', error)
-    this.#rejectAll(this.#pending.takeExhausted(), 'ERR_CLIENT_TRANSPORT', error)
-    this.#dispatch('lost')
-  }
-
-  /** The first failure in a row is news, the others are not. */
-  #noteFailure(text: string, error: Error): void {
-    const fields = { reason: reasonOf(error) }
-    if (this.#lastError === undefined) this.#logger.warning(text, fields)
-    else this.#logger.debug(text, fields)
-    this.#lastError = error
-  }
-
-  // Packets
-
-  /** Once a turn: requests of all sockets that were readable in this turn go out in one write. */
-  #scheduleFlush(): void {
     if (this.#isFlushScheduled) return
     this.#isFlushScheduled = true
     setImmediate(() => {
@@ -265,14 +175,16 @@ export class MultiplexedClient implements KeyServerClient {
   }
 
   #flush(): void {
-    while (this.#open !== undefined && !this.#open.connection.isBlocked && this.#pending.waiting > 0) {
-      this.#sendBatch(this.#open.connection, this.#open.liveness)
+    this.#scheduleTick()
+    for (let { open } = this.#link; open !== undefined && !open.connection.isBlocked; { open } = this.#link) {
+      if (this.#pending.waiting === 0) return
+      const now = this.#clock()
+      if (this.#pending.inFlight === 0) open.liveness.startedOwing(now)
+      open.connection.write(this.#nextBatch(now))
     }
   }
 
-  #sendBatch(connection: Connection, liveness: Liveness): void {
-    const now = this.#clock()
-    if (this.#pending.inFlight === 0) liveness.startedOwing(now)
+  #nextBatch(now: number): Uint8Array[] {
     const packets: Uint8Array[] = []
     for (let bytes = 0; bytes < BATCH_BYTES; ) {
       const request = this.#pending.send(now)
@@ -281,11 +193,12 @@ export class MultiplexedClient implements KeyServerClient {
       packets.push(request.packet)
       bytes += request.packet.length
     }
-    connection.write(packets)
+    return packets
   }
 
   #receive(framed: FramedPacket): void {
-    this.#open?.liveness.received(this.#clock())
+    const { open } = this.#link
+    open?.liveness.received(this.#clock())
     const request = this.#pending.takeAnswered(framed.header.id)
     let reply: Operation
     try {
@@ -294,26 +207,29 @@ export class MultiplexedClient implements KeyServerClient {
       if (!(error instanceof KeylessError)) throw error
       request?.reject(error)
       // Whoever writes malformed packets cannot be trusted to have framed the next one soundly.
-      this.#open?.connection.fail(error)
+      open?.connection.fail(error)
       return
     }
-    if (this.#link.state === 'open' && !this.#link.isProven) {
-      this.#lastError = undefined
-      this.#dispatch('answered')
-    }
+    this.#link.noteAnswered()
     if (request === undefined) this.#counts.lateReplies++
     else request.resolve(reply)
   }
 
-  // Time: one coarse timer for all deadlines and for the pings of the link
+  #rejectAll(requests: readonly PendingRequest[], code: ClientErrorCode, cause?: Error): void {
+    for (const request of requests) {
+      request.reject(new ClientError(code, cause && { detail: reasonOf(cause), cause }))
+    }
+  }
 
+  /** One coarse timer for all deadlines and for the pings of the link. */
   #scheduleTick(): void {
     const isUrgent = this.#pending.size > 0
     if (this.#tickTimer !== undefined && (this.#isTickUrgent || !isUrgent)) return
     clearTimeout(this.#tickTimer)
     this.#tickTimer = undefined
-    if (!isUrgent && this.#open === undefined) return
-    const idleMs = (this.#open?.liveness.dueAt(false) ?? 0) - this.#clock()
+    const { open } = this.#link
+    if (!isUrgent && open === undefined) return
+    const idleMs = (open?.liveness.dueAt(false) ?? 0) - this.#clock()
     this.#isTickUrgent = isUrgent
     // After a turn in which this process was busy, replies are read before anybody is told that they are late.
     const tick = (): unknown => setImmediate(() => this.#tick())
@@ -332,18 +248,19 @@ export class MultiplexedClient implements KeyServerClient {
   }
 
   #checkLiveness(now: number): void {
-    switch (this.#open?.liveness.check(now, this.#pending.inFlight > 0)) {
+    const { open } = this.#link
+    switch (open?.liveness.check(now, this.#pending.inFlight > 0)) {
       case 'ping':
         this.#enqueue(this.#keepAlive(now))
         return
       case 'give-up':
-        this.#open?.connection.fail(new Error('no sign of life after a ping'))
+        open?.connection.fail(new Error('no sign of life after a ping'))
         return
       case undefined:
     }
   }
 
-  /** A ping of our own: never sent on a second connection, and its time is kept by {@link Liveness}. */
+  /** A ping of our own: never sent on a second connection, and its time is kept by the liveness of the link. */
   #keepAlive(now: number): PendingRequest {
     const ping: PendingRequest = {
       packet: encodePacket(0, PING),
@@ -361,16 +278,14 @@ export class MultiplexedClient implements KeyServerClient {
     return ping
   }
 
-  // The end
-
   async #close(): Promise<void> {
     const drained = Promise.withResolvers<void>()
     this.#onDrained = drained.resolve
     this.#drainDeadline = this.#clock() + this.#limits.drainTimeoutMs
     this.#noteDrained()
     await drained.promise
-    this.#dispatch('close')
-    await this.#goodbye
+    clearTimeout(this.#tickTimer)
+    await this.#link.close()
   }
 
   #noteDrained(): void {
@@ -381,9 +296,4 @@ export class MultiplexedClient implements KeyServerClient {
 function isPongOf({ opcode, payload }: Operation, sent: Uint8Array = new Uint8Array()): boolean {
   if (opcode !== OPCODES.OpPong.code) return false
   return Buffer.compare(payload ?? new Uint8Array(), sent) === 0
-}
-
-/** An operator's one word for it where there is one: `ECONNREFUSED`, `ERR_TLS_CERT_ALTNAME_INVALID`. */
-function reasonOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.message
 }
