@@ -25,8 +25,8 @@ const SERIAL_BYTES = 16
 const MAX_COMMON_NAME = 64
 /** Clocks of test machines and containers differ. */
 const BACKDATE_MS = 3_600_000
-/** Long enough for a demo that is left running; short enough that nobody builds on it. */
-const LIFETIME_MS = 30 * 24 * 3_600_000
+/** Long enough that nobody warns of its end in a demo; short enough that nobody builds on it. */
+const LIFETIME_MS = 90 * 24 * 3_600_000
 
 /** Any extension by its OID; it replaces the usual one of the same OID. For certificates that are wrong on purpose. */
 export interface ExtensionOption {
@@ -61,7 +61,7 @@ export interface IssueOptions {
   readonly extendedKeyUsages?: readonly ExtendedKeyUsageName[]
   /** Default: an hour ago. */
   readonly notBefore?: Date
-  /** Default: in 30 days. */
+  /** Default: in 90 days. */
   readonly notAfter?: Date
   readonly extensions?: readonly ExtensionOption[]
 }
