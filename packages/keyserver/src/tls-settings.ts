@@ -1,5 +1,5 @@
 // How the key server speaks TLS: which versions, suites and groups, and what it does not do.
-import { constants, X509Certificate } from 'node:crypto'
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { ClientCas } from './client-certificate.ts'
 import { KeyServerError } from './errors.ts'
@@ -51,12 +51,21 @@ export function tlsSettings(
     secureOptions: SECURE_OPTIONS,
   }
   try {
+    checkPair(text(cert), text(key))
     createSecureContext(settings)
   } catch (cause) {
+    if (cause instanceof KeyServerError) throw cause
     const detail = cause instanceof Error && 'reason' in cause ? String(cause.reason) : undefined
     throw new KeyServerError('ERR_KEYSERVER_CERTIFICATE', { detail, cause })
   }
   return settings
+}
+
+/** node:tls takes an empty text for "no certificate" and says nothing. */
+function checkPair(cert: string, key: string): void {
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw new KeyServerError('ERR_KEYSERVER_CERTIFICATE', { detail: 'they do not belong together' })
+  }
 }
 
 /** When the server certificate ends. */
