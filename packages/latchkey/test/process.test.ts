@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Folder, folderWithCertificates } from './config-fixture.ts'
@@ -88,6 +89,32 @@ test('process: an edge starts without its key server, reloads on SIGHUP and ends
   const { code, err } = await edge.ended
   assert.equal(code, 0, err)
   assert.match(err, /\[INFO\] SIGTERM: finishing what is under way[^\n]*\n[^\n]*\[INFO\] ended\n$/)
+})
+
+test('process: a key server writes its pid, loads a new key on SIGHUP, and ends with 0 on SIGINT', async () => {
+  using folder = folderWithCertificates()
+  folder.write('gokeyless.yaml', 'port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\nzone_id: x\n')
+  await using server = start(folder, ['keyserver'])
+  await server.said(/\[WARNING\] accepted, but not used by this version: zone_id \(enrolment\)\n/)
+  await server.said(/\[INFO\] Listening at tcp:\/\/127\.0\.0\.1:\d+\n/)
+  await server.said(/reachable from this machine only: set listen_address/)
+  assert.equal(readFileSync(join(folder.path, 'run.pid'), 'utf8'), String(server.child.pid))
+  copyFileSync(join(folder.path, 'other-key.pem'), join(folder.path, 'keys', 'site.key'))
+  server.child.kill('SIGHUP')
+  await server.said(/SIGHUP: keys: 1 added, 0 removed, 0 kept; certificates and CA loaded again/)
+  server.child.kill('SIGINT')
+  const { code, err } = await server.ended
+  assert.equal(code, 0, err)
+  assert.equal(existsSync(join(folder.path, 'run.pid')), false)
+})
+
+test('process: a key that cannot be loaded stops the key server, and the file is named', async () => {
+  using folder = folderWithCertificates()
+  folder.write('keys/bad.key', 'no key')
+  await using server = start(folder, ['keyserver', '--private_key_dirs', 'keys', '--loglevel', 'error'])
+  const { code, err } = await server.ended
+  assert.equal(code, 1)
+  assert.match(err, /^latchkey: no private key found: .*\/keys\/bad\.key.* \(ERR_KEYS_FORMAT\)\n$/)
 })
 
 test('process: log lines as JSON', async () => {

@@ -42,7 +42,7 @@ export async function runKeyServer(
       const { added, removed, kept } = await keyStore.reload()
       server.reload(next.tls)
       logger.info(
-        `SIGHUP: ${added} keys added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
+        `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
       )
       if (isOtherwiseChanged(config, next)) {
         logger.warning(
