@@ -41,6 +41,8 @@ export class HttpsFront implements AsyncDisposable {
       certificates,
       signer,
       alpnProtocols: ['http/1.1'],
+      // Bodies come from the origin and are nobody's once sent: a large download leaves no garbage behind.
+      releaseWritten: true,
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: limits.headersTimeoutMs,
       // A large upload over a slow line is no attack: what counts is that bytes keep coming (originIdleMs).

@@ -5,16 +5,15 @@ import type { ClockMs, LogFields, Logger, LogLevel } from '@latchkey/core'
 const BURST = 20
 const PER_MINUTE = 60
 
+export type LimitedLog = (level: Exclude<LogLevel, 'critical'>, text: string, fields: LogFields) => void
+
 /**
  * Writes to `logger`, at most 60 lines a minute after a burst of 20. The next line that is written says how many were
  * left out before it.
  *
  * @param clock milliseconds that never go back.
  */
-export function limitLog(
-  logger: Logger,
-  clock: ClockMs,
-): (level: Exclude<LogLevel, 'critical'>, text: string, fields: LogFields) => void {
+export function limitLog(logger: Logger, clock: ClockMs): LimitedLog {
   let tokens = BURST
   let refilled = clock()
   let leftOut = 0

@@ -82,7 +82,11 @@ export async function run(args: readonly string[], console: Console): Promise<Ex
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-    reportFatal(error, console.err)
+    reportFatal(
+      error,
+      console.err,
+      /--log-format[= ]json/.test(args.map(dashedFlag).join(' ')) ? 'json' : 'text',
+    )
     return EXIT.failed
   }
 }

@@ -111,6 +111,20 @@ test('command line: an edge without a configuration is told which file is missin
   )
 })
 
+test('command line: whoever reads JSON gets what stopped the start as JSON', async () => {
+  using folder = temporaryFolder()
+  folder.write('latchkey-edge.yaml', 'port: x\n')
+  for (const args of [['--log-format', 'json'], ['--log_format=json']]) {
+    const { code, err } = await say(['edge', ...args], folder.path)
+    assert.equal(code, 1)
+    const { level, code: errorCode, path, line, column, found } = JSON.parse(err) as Record<string, unknown>
+    assert.deepEqual(
+      [level, errorCode, path, line, column, found],
+      ['critical', 'ERR_CONFIG_VALUE', 'port', 1, 7, '"x"'],
+    )
+  }
+})
+
 test('command line: a key server without certificates is told what to put where', async () => {
   using folder = temporaryFolder()
   const { code, err } = await say(['keyserver'], folder.path)

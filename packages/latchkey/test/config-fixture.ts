@@ -1,4 +1,5 @@
 // A folder with certificates and keys for configuration tests; made once for all of them.
+import { createPrivateKey } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ const DAY_MS = 24 * 3_600_000
 
 export interface Folder extends Disposable {
   readonly path: string
-  write(name: string, text: string): string
+  write(name: string, text: string | Buffer): string
 }
 
 export function temporaryFolder(): Folder {
@@ -33,12 +34,20 @@ const site = await ca.issue({ dnsNames: ['example.com', '*.example.com'] })
 const ending = await ca.issue({ dnsNames: ['example.com'], notAfter: soon })
 const ended = await ca.issue({ dnsNames: ['example.com'], ...past })
 
+const encryptedKey = createPrivateKey(server.privateKeyPem).export({
+  format: 'pem',
+  type: 'pkcs8',
+  cipher: 'aes-128-cbc',
+  passphrase: 'test',
+})
+
 /** Everything both kinds of configuration refer to. */
 export function folderWithCertificates(): Folder {
   const folder = temporaryFolder()
   folder.write('server.pem', server.chainPem)
   folder.write('server-key.pem', server.privateKeyPem)
   folder.write('other-key.pem', site.privateKeyPem)
+  folder.write('encrypted-key.pem', encryptedKey)
   folder.write('keyless_cacert.pem', otherCa.certificatePem)
   folder.write('site.pem', site.chainPem)
   folder.write('with-key.pem', site.chainPem + site.privateKeyPem)

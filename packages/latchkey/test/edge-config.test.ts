@@ -198,6 +198,21 @@ const BAD: BadRow[] = [
     want: { code: 'ERR_CONFIG_REFERENCE', line: 4, column: 18 },
   },
   {
+    name: 'a client key of another certificate',
+    yaml: `${TLS.replace('server-key', 'other-key')}hosts:\n${HOST}`,
+    want: {
+      code: 'ERR_CONFIG_CERTIFICATE',
+      path: 'key_server_tls.key',
+      found: 'other-key.pem, which is not the key of server.pem',
+      expected: 'the private key of server.pem',
+    },
+  },
+  {
+    name: 'an encrypted client key',
+    yaml: `${TLS.replace('server-key', 'encrypted-key')}hosts:\n${HOST}`,
+    want: { code: 'ERR_CONFIG_REFERENCE', found: 'encrypted-key.pem: an encrypted private key' },
+  },
+  {
     name: 'a client key that is not there',
     yaml: `${TLS.replace('server-key', 'gone-key')}hosts:\n${HOST}`,
     want: { code: 'ERR_CONFIG_REFERENCE', path: 'key_server_tls.key' },

@@ -8,8 +8,9 @@
 //   a deadline, an answer already begun   the client connection is destroyed, for the same reason
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
-import type { Logger } from '@latchkey/core'
+import type { LogFields } from '@latchkey/core'
 import type { GatewayErrorCode } from '../errors.ts'
+import type { LimitedLog } from '../limited-log.ts'
 import type { EdgeLimits } from '../limits.ts'
 import { type Framing, responseFields, trailerFields } from './fields.ts'
 import { answerError } from './gateway-response.ts'
@@ -22,8 +23,9 @@ export interface ExchangeOptions {
   readonly fields: readonly string[]
   readonly framing: Framing
   readonly limits: EdgeLimits
-  /** Of this request: host, method and the like are in its context. */
-  readonly logger: Logger
+  readonly log: LimitedLog
+  /** Of this request: host and method. */
+  readonly logFields: LogFields
 }
 
 /** RFC 9110 §9.2.2: what may be sent again without asking. Only without a body, which is gone once sent. */
@@ -205,8 +207,9 @@ export class Exchange {
   #warn(code: GatewayErrorCode, cause?: unknown): void {
     if (this.#isWarned) return
     this.#isWarned = true
-    const { logger, origin } = this.#options
+    const { log, logFields, origin } = this.#options
     const reason = cause instanceof Error ? `: ${cause.message}` : ''
-    logger.warning(`${origin.name}: ${code}${reason}`, { code, origin: origin.name })
+    const text = `${logFields['host']}: origin ${origin.name}: ${code}${reason}`
+    log('warning', text, { ...logFields, code, origin: origin.name })
   }
 }

@@ -174,7 +174,10 @@ test('proxy: a bare-bones response of its own is plain text, uncached, and names
   )
   assert.match(received, /\r\n\r\n502 Bad Gateway: the origin cannot be reached\n$/)
   const warning = edge.log.find(({ level }) => level === 'warning')
-  assert.match(warning?.text ?? '', /^http:\/\/127.0.0.1:9: ERR_EDGE_ORIGIN_UNREACHABLE: .*ECONNREFUSED/)
+  assert.match(
+    warning?.text ?? '',
+    /^site\.test: origin http:\/\/127.0.0.1:9: ERR_EDGE_ORIGIN_UNREACHABLE: .*ECONNREFUSED/,
+  )
   assert.equal(warning?.fields['host'], 'site.test')
 })
 

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Logger } from '@latchkey/core'
 import { EDGE_ERRORS, EdgeError, type GatewayErrorCode } from '../errors.ts'
 import type { HostTable } from '../host-table.ts'
+import { limitLog, type LimitedLog } from '../limited-log.ts'
 import type { EdgeLimits } from '../limits.ts'
 import { Exchange } from './exchange.ts'
 import { requestFields } from './fields.ts'
@@ -62,12 +63,17 @@ export class Proxy {
   readonly #options: ProxyOptions
   /** Requests under way on each connection. */
   readonly #perSocket = new WeakMap<Duplex, number>()
+  /** Two, so that a flood of refused requests does not hide an origin that is down. */
+  readonly #logRefusal: LimitedLog
+  readonly #logFailure: LimitedLog
   readonly #underWay = new Set<ServerResponse>()
   #isDraining = false
   #idle: (() => void) | undefined
 
   constructor(options: ProxyOptions) {
     this.#options = options
+    this.#logRefusal = limitLog(options.logger, options.clock)
+    this.#logFailure = limitLog(options.logger, options.clock)
   }
 
   /** Requests under way. */
@@ -94,7 +100,8 @@ export class Proxy {
     } catch (error) {
       // Nothing above waits or calls out: what is thrown here is either ours or a field Node will not send.
       const code = error instanceof EdgeError ? (error.code as GatewayErrorCode) : 'ERR_EDGE_BAD_REQUEST'
-      this.#options.logger.info(`${request.socket.remoteAddress ?? 'client'}: ${code}`, { code })
+      const peer = request.socket.remoteAddress ?? 'a client that has gone'
+      this.#logRefusal('info', `request of ${peer} refused: ${code}`, { code, peer })
       // Where the framing is in doubt, so is where the next request would begin.
       if (FRAMING_IN_DOUBT.has(code)) response.shouldKeepAlive = false
       request.resume()
@@ -109,13 +116,13 @@ export class Proxy {
       socket.destroy()
       return
     }
-    this.#options.logger.info(`request refused: ${code}`, { code })
+    this.#logRefusal('info', `request refused: ${code}`, { code })
     const status = PARSER_STATUS[code] ?? 400
     socket.end(rawErrorResponse(status, EDGE_ERRORS.ERR_EDGE_BAD_REQUEST.text), () => socket.destroy())
   }
 
   #forward(request: IncomingMessage, response: ServerResponse): void {
-    const { limits, logger } = this.#options
+    const { limits } = this.#options
     if (request.method === 'TRACE') throw new EdgeError('ERR_EDGE_METHOD')
     if (request.headers.upgrade?.toLowerCase().includes('websocket') === true)
       throw new EdgeError('ERR_EDGE_UPGRADE')
@@ -130,14 +137,14 @@ export class Proxy {
       authority: target.authority,
       httpVersion: request.httpVersion,
     })
-    const context = logger.with({ host: target.hostName, method: request.method })
     new Exchange(request, response, {
       origin,
       path: target.path,
       fields,
       framing,
       limits,
-      logger: context,
+      log: this.#logFailure,
+      logFields: { host: target.hostName, method: request.method },
     }).start()
   }
 

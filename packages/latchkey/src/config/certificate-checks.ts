@@ -1,5 +1,5 @@
 // What can be known of a certificate when a configuration is read: that it is one, and how long it lasts.
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { ConfigError, type ConfigErrorDetail } from './config-error.ts'
 import type { Place } from './settings.ts'
 
@@ -64,4 +64,37 @@ export function notAfterWarning(
 
 function day(text: string): string {
   return new Date(text).toISOString().slice(0, 10)
+}
+
+export interface PairCheck extends Pick<ConfigErrorDetail, 'file' | 'line' | 'column' | 'path' | 'hint'> {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+/**
+ * Checks that `key` is a private key and belongs to the first certificate of `cert`.
+ *
+ * @throws {ConfigError} ERR_CONFIG_REFERENCE, ERR_CONFIG_CERTIFICATE
+ */
+export function checkPair(cert: string, key: string, { certFile, keyFile, hint, ...place }: PairCheck): void {
+  let isPair: boolean
+  try {
+    isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+  } catch {
+    // Why is not passed on: it may quote the input.
+    const isCertificate = key.includes('BEGIN CERTIFICATE') && !key.includes('PRIVATE KEY')
+    const isEncrypted = /ENCRYPTED/.test(key)
+    throw new ConfigError('ERR_CONFIG_REFERENCE', {
+      ...place,
+      found: `${keyFile}: ${isCertificate ? 'a certificate' : isEncrypted ? 'an encrypted private key' : 'no private key that can be read'}`,
+      expected: 'a private key in PEM, not encrypted',
+    })
+  }
+  if (isPair) return
+  throw new ConfigError('ERR_CONFIG_CERTIFICATE', {
+    ...place,
+    found: `${keyFile}, which is not the key of ${certFile}`,
+    expected: `the private key of ${certFile}`,
+    hint,
+  })
 }

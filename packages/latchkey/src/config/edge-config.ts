@@ -4,7 +4,7 @@ import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import { coversName, type EdgeHost, type KeyServerLocation, type KeyServerTls } from '@latchkey/edge'
 import { loadCredential, TlsError } from '@latchkey/tls'
 import { z } from 'zod'
-import { firstCertificate, notAfterWarning } from './certificate-checks.ts'
+import { checkPair, firstCertificate, notAfterWarning } from './certificate-checks.ts'
 import { ConfigError } from './config-error.ts'
 import { readReferenced } from './file-content.ts'
 import { readConfigFile } from './read-config-file.ts'
@@ -176,11 +176,12 @@ function readKeyServerTls(
     if (name !== 'key') firstCertificate(pem, { ...detail, found: files[name] })
     return pem
   }
-  return {
-    ca: read('ca', 'the CA of the key servers, PEM'),
-    cert: read('cert', 'the certificate with which this edge asks key servers, PEM'),
-    key: read('key', 'the private key of key_server_tls.cert, PEM'),
-  }
+  const ca = read('ca', 'the CA of the key servers, PEM')
+  const cert = read('cert', 'the certificate with which this edge asks key servers, PEM')
+  const key = read('key', 'the private key of key_server_tls.cert, PEM')
+  const path = ['key_server_tls', 'key']
+  checkPair(cert, key, { ...placeOf(path), path: pathText(path), certFile: files.cert, keyFile: files.key })
+  return { ca, cert, key }
 }
 
 interface ChainContext {

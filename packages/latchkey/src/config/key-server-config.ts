@@ -1,12 +1,11 @@
 // `gokeyless.yaml`, the environment and the flags, as typed options of a key server.
-import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import type { FileStoreEntry } from '@latchkey/keys'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
-import { firstCertificate, notAfterWarning } from './certificate-checks.ts'
+import { checkPair, firstCertificate, notAfterWarning } from './certificate-checks.ts'
 import { ConfigError } from './config-error.ts'
 import { readReferenced } from './file-content.ts'
 import {
@@ -90,7 +89,13 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
   const cert = readPem('auth_cert', settings.auth_cert, cwd, placeOf)
   const key = readPem('auth_key', settings.auth_key, cwd, placeOf)
   const ca = readPem('cloudflare_ca_cert', settings.cloudflare_ca_cert, cwd, placeOf)
-  checkPair(cert, key, settings, placeOf)
+  checkPair(cert, key, {
+    ...placeOf(['auth_key']),
+    path: 'auth_key',
+    certFile: settings.auth_cert,
+    keyFile: settings.auth_key,
+    hint: 'site keys go into private_key_stores',
+  })
   // What ends soon is the key server's to warn of; what is not valid now stops the start.
   notAfterWarning(cert, {
     path: 'auth_cert',
@@ -265,36 +270,4 @@ function readPem(
   const pem = readReferenced(path, cwd, { ...detail, hint: MISSING_HINT[name] })
   if (!isKey) firstCertificate(pem, { ...detail, file: detail.file, found: path })
   return pem
-}
-
-function checkPair(
-  cert: string,
-  key: string,
-  settings: { auth_cert: string; auth_key: string },
-  placeOf: (path: SettingPath) => Place,
-): void {
-  const place = { ...placeOf(['auth_key']), path: 'auth_key' }
-  let isPair: boolean
-  try {
-    isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
-  } catch (cause) {
-    // The cause may quote the input: it is left out.
-    throw new ConfigError('ERR_CONFIG_REFERENCE', {
-      ...place,
-      found: `${settings.auth_key}: ${key.includes('BEGIN CERTIFICATE') && !key.includes('PRIVATE KEY') ? 'a certificate' : 'no private key that can be read'}`,
-      expected: 'a private key in PEM, not encrypted',
-      hint:
-        cause instanceof Error && /passphrase|encrypt/i.test(cause.message)
-          ? 'the key is encrypted'
-          : undefined,
-    })
-  }
-  if (!isPair) {
-    throw new ConfigError('ERR_CONFIG_CERTIFICATE', {
-      ...place,
-      found: `${settings.auth_key}, which is not the key of ${settings.auth_cert}`,
-      expected: 'the private key that belongs to auth_cert',
-      hint: 'site keys go into private_key_stores',
-    })
-  }
 }

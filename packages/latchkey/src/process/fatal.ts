@@ -1,7 +1,8 @@
 // The last thing a process says: one clear line, or the report of a configuration error. Never a stack for an
 // operator's mistake.
-import { CodedError } from '@latchkey/core'
+import { CodedError, formatJsonLine, type LogFields } from '@latchkey/core'
 import { ConfigError } from '../config/config-error.ts'
+import type { LogFormat } from './log-output.ts'
 
 /** What to do about the errors of the system that people meet when a server starts. */
 const SYSTEM_HINTS: Readonly<Record<string, (error: NodeJS.ErrnoException) => string>> = {
@@ -15,9 +16,18 @@ const SYSTEM_HINTS: Readonly<Record<string, (error: NodeJS.ErrnoException) => st
 }
 
 /** Writes what `error` means. A bug of ours (neither coded nor of the system) shows its stack: somebody must see it. */
-export function reportFatal(error: unknown, write: (text: string) => void): void {
-  if (error instanceof ConfigError) write(error.report())
+export function reportFatal(error: unknown, write: (text: string) => void, format: LogFormat = 'text'): void {
+  if (format === 'json')
+    write(formatJsonLine({ level: 'critical', text: fatalText(error), fields: fieldsOf(error) }, new Date()))
+  else if (error instanceof ConfigError) write(error.report())
   else write(`latchkey: ${fatalText(error)}\n`)
+}
+
+function fieldsOf(error: unknown): LogFields {
+  if (!(error instanceof CodedError)) return {}
+  if (!(error instanceof ConfigError)) return { code: error.code }
+  const { code, file, line, column, path, found, expected, hint } = error
+  return { code, file, line, column, path, found, expected, hint }
 }
 
 export function fatalText(error: unknown): string {
