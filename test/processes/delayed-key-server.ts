@@ -1,5 +1,6 @@
 // A key server whose keys answer after a delay, as one behind an ocean or a slow HSM does.
 import { setTimeout as delay } from 'node:timers/promises'
+import { silentLogger } from '@latchkey/core'
 import type { KeyStore, PrivateKey } from '@latchkey/keys'
 import { openFileStore } from '@latchkey/keys'
 import { createKeyServer } from '@latchkey/keyserver'
@@ -16,7 +17,7 @@ export interface DelayedKeyServer {
 answerParent(async ({ keyFile, delayMs, cert, key, ca }: DelayedKeyServer) => {
   const files = await openFileStore([{ file: keyFile }])
   const keyStore = delayMs === 0 ? files : delayed(files, delayMs)
-  const server = createKeyServer({ keyStore, cert, key, ca })
+  const server = createKeyServer({ keyStore, cert, key, ca, logger: silentLogger })
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
   return { port }
 })

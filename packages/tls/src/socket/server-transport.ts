@@ -11,6 +11,7 @@ import { type ConnectionHandlers, ServerConnection } from '../server-connection.
 import type { ServerContext } from '../server-context.ts'
 import type { Signer, SignRequest } from '../signer/signer.ts'
 import type { HandshakeQueue } from './handshake-queue.ts'
+import { release } from './release.ts'
 import { type SecureTransport, TlsSocket } from './tls-socket.ts'
 
 export interface TransportOptions {
@@ -22,6 +23,8 @@ export interface TransportOptions {
   /** Whether a FIN without close_notify is an error (ERR_TLS_TRUNCATED) rather than an end. */
   readonly requireCloseNotify: boolean
   readonly allowHalfOpen: boolean
+  /** Whether what is written to the stream may be freed once it is sealed. */
+  readonly releaseWritten: boolean
   readonly queue: HandshakeQueue
 }
 
@@ -80,6 +83,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly #onData = (chunk: Uint8Array): void => {
     if (this.#isSettled) {
       this.#connection.receive(chunk)
+      release(chunk) // what an established connection keeps of it, it has decrypted or copied
     } else if (this.#delayed !== undefined) {
       this.#delayed.push(chunk)
     } else {
@@ -132,7 +136,10 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       return
     }
     socket.cork()
-    for (const chunk of chunks) socket.write(chunk)
+    const last = chunks.length - 1
+    for (let index = 0; index < last; index++) socket.write(chunks[index] as Uint8Array)
+    // Written in order: when the last has gone, all have.
+    socket.write(chunks[last] as Uint8Array, () => chunks.forEach(release))
     socket.uncork()
   }
 
@@ -207,6 +214,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
 
   send(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
     this.#connection.send(chunks)
+    if (this.#options.releaseWritten) chunks.forEach(release)
     if (this.socket.writableNeedDrain && !this.socket.destroyed) this.#afterDrain = done
     else done()
   }

@@ -26,6 +26,11 @@ export interface TlsServerOptions extends ServerContextOptions {
   readonly requireCloseNotify?: boolean
   /** As in `node:net`. Default false. */
   readonly allowHalfOpen?: boolean
+  /**
+   * Frees each written buffer that owns all of its memory as soon as it is sealed, without waiting for a collection. Only
+   * for writers that give their buffers away, as a proxy does: the bytes are gone after `write`. Default false.
+   */
+  readonly releaseWritten?: boolean
 }
 
 /** All listeners of a process share the event loop, so they share the budget of a turn. */
@@ -75,6 +80,7 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     signerTimeoutMs: options.signerTimeoutMs ?? DEFAULT_SIGNER_TIMEOUT_MS,
     requireCloseNotify: options.requireCloseNotify ?? false,
     allowHalfOpen: options.allowHalfOpen ?? false,
+    releaseWritten: options.releaseWritten ?? false,
     queue,
   }
   const maxHandshakes = options.maxHandshakes ?? DEFAULT_MAX_HANDSHAKES
