@@ -29,6 +29,12 @@ const OURS: ReadonlySet<TlsErrorCode> = new Set([
 /** Milliseconds between looks for connections whose header section is overdue. */
 const CHECK_INTERVAL_MS = 1000
 
+/**
+ * Connections the kernel holds for us while we are busy. With Node's 511 a burst of a thousand loses half its SYNs, and those
+ * clients wait a second for the next try. Linux takes the smaller of this and net.core.somaxconn.
+ */
+const BACKLOG = 4096
+
 export class HttpsFront implements AsyncDisposable {
   readonly #server: Server
   readonly #proxy: Proxy
@@ -63,7 +69,7 @@ export class HttpsFront implements AsyncDisposable {
       const peer = socket.remoteAddress ?? 'a client that has gone'
       log(
         OURS.has(code) ? 'warning' : 'info',
-        `TLS handshake with ${peer} failed: ${code}: ${error.message}`,
+        `TLS handshake with ${peer} failed: ${code}: ${withCauses(error)}`,
         { code, peer },
       )
     })
@@ -73,7 +79,7 @@ export class HttpsFront implements AsyncDisposable {
   listen(listen: { host: string; port: number }): Promise<AddressInfo> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen(listen, () => {
+      this.#server.listen({ ...listen, backlog: BACKLOG }, () => {
         this.#server.removeListener('error', reject)
         // What can still come is a failing accept (EMFILE): the next accept may work.
         this.#server.on('error', () => {})
@@ -128,4 +134,15 @@ export class HttpsFront implements AsyncDisposable {
       ),
     )
   }
+}
+
+/** More would be a chain that bites its tail. */
+const MAX_CAUSES = 3
+
+/** Why the signer failed is what an operator wants to know: it is the cause, or the cause of the cause. */
+function withCauses(error: Error): string {
+  const texts = [error.message]
+  for (let at = error.cause; at instanceof Error && texts.length <= MAX_CAUSES; at = at.cause)
+    texts.push(at.message)
+  return texts.join(': ')
 }

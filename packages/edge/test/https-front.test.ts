@@ -173,6 +173,7 @@ test('front: failed handshakes are told apart: the client’s at info, ours as a
       ['warning', 'ERR_TLS_SIGNER', '127.0.0.1'],
     ],
   )
+  assert.match(edge.log[1]?.text ?? '', /ERR_TLS_SIGNER: the signer failed.*: no key server answers$/)
 })
 
 test('front: closing lets a response finish, drops idle and half-open connections, and refuses new ones', async () => {

@@ -23,7 +23,7 @@ export async function runDemo(console: Console): Promise<ExitCode> {
   } catch (error) {
     if (error instanceof ChildFailure) {
       console.err(
-        `latchkey: ${error.message}. Its last lines:\n${error.lastLines.map((line) => `  ${line}\n`).join('')}`,
+        `latchkey: ${error.message}. The last lines:\n${error.lastLines.map((line) => `  ${line}\n`).join('')}`,
       )
     } else if (error instanceof ProofFailure) {
       console.err(`latchkey: ${error.message}\n`)
@@ -119,7 +119,8 @@ async function prove({ out }: Console, scene: Scene, signal: AbortSignal): Promi
   const ski = Buffer.from(subjectKeyIdentifier(spki)).toString('hex')
 
   const page = await patiently(out, 'the page', fetchPage(address)).catch((error: Error) => {
-    throw edge.failure(`did not serve the page: ${error.message}`)
+    const { message, lastLines } = edge.failure(`did not serve the page: ${error.message}`)
+    throw new ChildFailure(message, [...lastLines, ...keyServer.failure('').lastLines])
   })
   signal.throwIfAborted()
   const how =
