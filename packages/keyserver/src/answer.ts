@@ -14,7 +14,6 @@ import {
   type SignOpcodeRow,
 } from '@latchkey/wire'
 import { hex, type KeyRequest } from './key-request.ts'
-import type { OperationAbort } from './operation-abort.ts'
 import type { KeyServerObserver } from './observer.ts'
 
 /** An operation with a private key: what a policy decides about. */
@@ -56,7 +55,7 @@ export interface AnswerOptions {
 /** Answers a request; at once if nothing has to be waited for. Never throws or rejects. */
 export function answer(
   request: KeyRequest,
-  abort: OperationAbort,
+  signal: AbortSignal,
   options: AnswerOptions,
 ): MaybePromise<Answer> {
   const row = opcodeRow(request.operation.opcode)
@@ -65,9 +64,9 @@ export function answer(
     case 'ping':
       return { opcode: OPCODES.OpPong.code, payload: request.operation.payload }
     case 'sign':
-      return withKey(request, row as SignOpcodeRow<SignatureAlgorithm>, abort, options)
+      return withKey(request, row as SignOpcodeRow<SignatureAlgorithm>, signal, options)
     case 'decrypt':
-      return withKey(request, row, abort, options)
+      return withKey(request, row, signal, options)
     case 'seal':
     case 'unseal':
     case 'rpc':
@@ -87,7 +86,7 @@ export function answer(
 function withKey(
   request: KeyRequest,
   operation: KeyOperation,
-  abort: OperationAbort,
+  signal: AbortSignal,
   options: AnswerOptions,
 ): MaybePromise<Answer> {
   if (!options.allow(operation)) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'this operation is switched off')
@@ -106,7 +105,7 @@ function withKey(
       options.lookedUp(request, key !== undefined)
       return key === undefined
         ? lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
-        : useKey(key, operation, request.operation.payload ?? NO_BYTES, abort)
+        : useKey(key, operation, request.operation.payload ?? NO_BYTES, signal)
     })
   }
   const { authorize } = options
@@ -121,14 +120,14 @@ function useKey(
   key: PrivateKey,
   operation: KeyOperation,
   input: Uint8Array,
-  abort: OperationAbort,
+  signal: AbortSignal,
 ): MaybePromise<Answer> {
   if (key.keyType !== operation.keyType) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key is ${key.keyType}, not ${operation.keyType}`)
   }
   return operation.kind === 'sign'
-    ? sign(key, operation.signatureAlgorithm, input, abort)
-    : decrypt(key, input, abort)
+    ? sign(key, operation.signatureAlgorithm, input, signal)
+    : decrypt(key, input, signal)
 }
 
 /** Checked here for every kind of key store: some sign a digest of any length, and what comes out is useless. */
@@ -136,7 +135,7 @@ function sign(
   key: PrivateKey,
   algorithm: SignatureAlgorithm,
   input: Uint8Array,
-  abort: OperationAbort,
+  signal: AbortSignal,
 ): MaybePromise<Answer> {
   const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
   if (digestBytes !== undefined && input.length !== digestBytes) {
@@ -145,7 +144,7 @@ function sign(
   if (!key.algorithms.has(algorithm)) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key cannot do ${algorithm}`)
   }
-  const signature = attempt(() => key.sign(algorithm, input, abort), operationBroken)
+  const signature = attempt(() => key.sign(algorithm, input, { signal }), operationBroken)
   return whenReady(signature, (bytes) => (bytes instanceof Failure ? bytes : success(bytes)))
 }
 
@@ -153,10 +152,10 @@ function sign(
  * Raw RSA for every kind of key store: an answer shorter than the modulus has lost its padding, and giving it to a
  * client would make this server a padding oracle.
  */
-function decrypt(key: PrivateKey, ciphertext: Uint8Array, abort: OperationAbort): MaybePromise<Answer> {
+function decrypt(key: PrivateKey, ciphertext: Uint8Array, signal: AbortSignal): MaybePromise<Answer> {
   if (key.decryptRaw === undefined) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key cannot decrypt')
   const modulusBits = key.publicKey.asymmetricKeyDetails?.modulusLength ?? 0
-  const plaintext = attempt(() => key.decryptRaw?.(ciphertext, abort) ?? NO_BYTES, operationBroken)
+  const plaintext = attempt(() => key.decryptRaw?.(ciphertext, { signal }) ?? NO_BYTES, operationBroken)
   return whenReady(plaintext, (bytes) => {
     if (bytes instanceof Failure) return bytes
     return bytes.length === Math.ceil(modulusBits / 8)

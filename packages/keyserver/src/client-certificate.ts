@@ -6,7 +6,6 @@
 // OpenSSL checks before it) is checked again here, and what OpenSSL checks after it (weak digests, validity,
 // signatures, name constraints) would have been reported in its place.
 import { X509Certificate } from 'node:crypto'
-import { DecodeError } from '@latchkey/core'
 import { type CertificateExtensions, EXTENSION, readCertificateExtensions } from './certificate-extensions.ts'
 import { KeyServerError } from './errors.ts'
 
@@ -41,7 +40,7 @@ export function readClientCas(bundle: string | Uint8Array): ClientCas {
       throw new KeyServerError('ERR_KEYSERVER_CA', { detail: 'a certificate in it is damaged', cause })
     }
   })
-  const roots = certificates.filter((each) => isIssuedBy(each, each))
+  const roots = certificates.filter((each) => isRoot(each))
   // Without any, node:tls would fall back to the public CAs of the Web.
   if (roots.length === 0)
     throw new KeyServerError('ERR_KEYSERVER_CA', { detail: 'no self-signed certificate in it' })
@@ -68,9 +67,9 @@ export function refusalOf(presented: Presented, cas: ClientCas, now: Date): stri
   if (!hasClientUsage(leaf)) return 'client certificate: extended key usage is not for TLS clients'
   try {
     return refusalOfChain(leaf, chain.slice(1), cas, now)
-  } catch (error) {
-    if (error instanceof DecodeError) return 'client certificate: malformed extensions'
-    throw error
+  } catch {
+    // A stranger chose these bytes: whatever cannot be read (an unknown kind of key, damaged DER) is no certificate.
+    return 'client certificate: cannot be checked'
   }
 }
 
@@ -101,6 +100,15 @@ function refusalOfChain(
     below = issuer
   }
   return 'client certificate: chain too long'
+}
+
+/** An old root with an algorithm that OpenSSL no longer knows must not keep the others of its bundle from use. */
+function isRoot(certificate: X509Certificate): boolean {
+  try {
+    return isIssuedBy(certificate, certificate)
+  } catch {
+    return false
+  }
 }
 
 /** Names, key identifiers and keyCertSign agree (RFC 5280 §6.1.3 a 4), and the signature is of that very key. */

@@ -4,28 +4,34 @@ import type { X509Certificate } from 'node:crypto'
 export interface Client {
   /** `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
   readonly peer: string
-  /** What the client presented and we accepted, leaf first. */
+  /** What the client presented, leaf first. Proven is the leaf; what follows may contain more than its issuers. */
   readonly chain: readonly X509Certificate[]
-  /** Common names of the chain, leaf first, joined with a comma. */
+  /** Common names of the leaf, joined with a comma; empty if it has none. */
   readonly names: string
-  /** Serial numbers of the chain in decimal, leaf first, joined with a comma. */
-  readonly serials: string
+  /** Serial number of the leaf, in decimal. */
+  readonly serial: string
 }
 
 export function describeClient(peer: string, chain: readonly X509Certificate[]): Client {
-  const names = chain.map((each) => commonName(each)).join(', ')
-  const serials = chain.map((each) => BigInt(`0x${each.serialNumber}`).toString()).join(', ')
-  return { peer, chain, names, serials }
+  const [leaf] = chain
+  return { peer, chain, names: commonNames(leaf?.subject ?? ''), serial: decimal(leaf?.serialNumber ?? '') }
 }
 
-/** `host:port` with the brackets that IPv6 needs. */
+/** `host:port` with the brackets that IPv6 needs; an IPv4 client of a dual-stack socket by its IPv4 address. */
 export function hostAndPort(address: string | undefined, port: number | undefined): string {
   if (address === undefined) return 'unknown'
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
+  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`
+}
+
+/** Hex as OpenSSL writes it: some CAs have issued negative numbers. */
+export function decimal(hex: string): string {
+  const [, sign = '', digits] = /^(-?)([0-9a-f]+)$/i.exec(hex) ?? []
+  return digits === undefined ? '' : `${sign}${BigInt(`0x${digits}`)}`
 }
 
 /** node:crypto writes a subject as lines of `TYPE=value`. */
-function commonName({ subject }: X509Certificate): string {
-  const line = (subject ?? '').split('\n').find((each) => each.startsWith('CN='))
-  return line === undefined ? '' : line.slice('CN='.length)
+function commonNames(subject: string): string {
+  const lines = subject.split('\n').filter((line) => line.startsWith('CN='))
+  return lines.map((line) => line.slice('CN='.length)).join(', ')
 }

@@ -24,7 +24,6 @@ import type { Client } from './client.ts'
 import { KeyRequest } from './key-request.ts'
 import type { Limits } from './limits.ts'
 import type { ConnectionEnd, KeyServerObserver, RequestOutcome } from './observer.ts'
-import { OperationAbort } from './operation-abort.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { logArrival, logFailure } from './request-log.ts'
 import type { Turns, Worker } from './turns.ts'
@@ -62,8 +61,10 @@ export class Connection implements Worker {
   readonly #framer = new PacketFramer()
   readonly #writer: ReplyWriter
   readonly #readTimer: NodeJS.Timeout
-  readonly #inFlight = new Set<OperationAbort>()
+  /** Operations that are waited for, each with its deadline. */
+  readonly #inFlight = new Map<AbortController, NodeJS.Timeout>()
   #closeTimer: NodeJS.Timeout | undefined
+  #closeAt = Number.POSITIVE_INFINITY
   #state: State = { name: 'open' }
   #isPaused = false
   #isEnding = false
@@ -87,11 +88,12 @@ export class Connection implements Worker {
     context.logger.debug(`connection ${client.peer}: serving`)
   }
 
-  /** Answers what has been taken, within `drainMs`, then closes. Harmless when the connection ends already. */
+  /** Answers what has been taken and closes, within `drainMs`; a connection that ends already ends by then too. */
   drain(end: ConnectionEnd, drainMs: number = this.#context.limits.drainMs): void {
-    if (this.#state.name !== 'open') return
+    if (this.#state.name === 'closed') return
+    this.#closeWithin(drainMs)
+    if (this.#state.name === 'draining') return
     this.#state = { name: 'draining', end, takesBacklog: end === 'end' || end === 'shutdown' }
-    this.#closeTimer = setTimeout(() => this.#socket.destroy(), drainMs)
     this.#isPaused = false
     this.#socket.resume()
     this.#context.turns.add(this)
@@ -138,8 +140,8 @@ export class Connection implements Worker {
     const takenAt = performance.now()
     observer.requestArrived?.(packet.operation.opcode)
     logArrival(logger, request)
-    const abort = new OperationAbort()
-    const answered = answer(request, abort, answers)
+    const abort = new AbortController()
+    const answered = answer(request, abort.signal, answers)
     if (answered instanceof Promise) this.#await(answered, request, abort, takenAt)
     else this.#reply(answered, request, takenAt)
   }
@@ -159,7 +161,7 @@ export class Connection implements Worker {
   }
 
   /** The answer comes later, or its deadline before it: the first of the two counts. */
-  #await(answered: Promise<Answer>, request: KeyRequest, abort: OperationAbort, takenAt: number): void {
+  #await(answered: Promise<Answer>, request: KeyRequest, abort: AbortController, takenAt: number): void {
     const settle = (outcome: Answer): void => {
       clearTimeout(deadline)
       if (!this.#inFlight.delete(abort)) return
@@ -173,7 +175,7 @@ export class Connection implements Worker {
       )
       abort.abort()
     }, operationTimeoutMs)
-    this.#inFlight.add(abort)
+    this.#inFlight.set(abort, deadline)
     void answered.then(settle) // never rejects
   }
 
@@ -232,11 +234,16 @@ export class Connection implements Worker {
     if (this.#state.name !== 'draining' || this.#isEnding || this.#inFlight.size > 0) return
     if (this.#state.takesBacklog && this.#isFull()) return
     this.#isEnding = true
-    this.#socket.end(() => {
-      if (this.#state.name !== 'draining') return
-      clearTimeout(this.#closeTimer)
-      this.#closeTimer = setTimeout(() => this.#socket.destroy(), LINGER_MS)
-    })
+    this.#socket.end(() => this.#closeWithin(LINGER_MS))
+  }
+
+  /** The earliest of all deadlines counts. */
+  #closeWithin(ms: number): void {
+    const closeAt = performance.now() + ms
+    if (this.#state.name === 'closed' || closeAt >= this.#closeAt) return
+    this.#closeAt = closeAt
+    clearTimeout(this.#closeTimer)
+    this.#closeTimer = setTimeout(() => this.#socket.destroy(), ms)
   }
 
   #abandon(end: ConnectionEnd): void {
@@ -252,7 +259,10 @@ export class Connection implements Worker {
     clearTimeout(this.#closeTimer)
     this.#writer.stop()
     this.#context.turns.remove(this)
-    for (const abort of this.#inFlight) abort.abort()
+    for (const [abort, deadline] of this.#inFlight) {
+      clearTimeout(deadline)
+      abort.abort()
+    }
     this.#inFlight.clear()
     const { logger, observer, closed } = this.#context
     const { peer } = this.client

@@ -59,7 +59,7 @@ export class KeyRequest {
     return {
       peer: this.client.peer,
       client: this.client.names,
-      serial: this.client.serials,
+      serial: this.client.serial,
       opcode: this.opcodeName,
       sni: this.serverName,
       ip: this.serverIp,

@@ -63,7 +63,7 @@ export interface KeyServer extends AsyncDisposable {
    * @throws {KeyServerError} ERR_KEYSERVER_CERTIFICATE, ERR_KEYSERVER_CA; nothing has changed then.
    */
   reload(certificates: KeyServerCertificates): void
-  /** Stops to listen, answers what has come, and closes within `drainMs` (default: of the limits) and a second. */
+  /** Stops to listen, answers what has come, and closes, all within `drainMs` (default: of the limits). */
   close(options?: { readonly drainMs?: number }): Promise<void>
 }
 
@@ -142,6 +142,7 @@ class TlsKeyServer implements KeyServer {
     readonly host?: string
     readonly port: number
   }): Promise<AddressInfo> {
+    if (this.#closing !== undefined) throw new TypeError('this key server was closed')
     await new Promise<void>((resolve, reject) => {
       const refuse = (cause: NodeJS.ErrnoException): void => {
         const detail = `${hostAndPort(host, port)}: ${cause.code ?? cause.message}`

@@ -29,7 +29,7 @@ export function logFailure(logger: Logger, request: KeyRequest, { stage, reason 
   logger.error(
     stage === 'lookup'
       ? `failed to load key with sni= ${serverName} ip= ${serverIp} ski= ${skiHex} request-id= ${requestId}: ${reason}`
-      : `operation from client ${client.names} client cert serial: ${client.serials} errored. sni ${serverName} ski ${skiHex} cert ${certId} request-id ${requestId}: ${reason}`,
+      : `operation from client ${client.names} client cert serial: ${client.serial} errored. sni ${serverName} ski ${skiHex} cert ${certId} request-id ${requestId}: ${reason}`,
     request.fields,
   )
 }

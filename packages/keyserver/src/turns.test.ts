@@ -35,7 +35,7 @@ class Bench {
 
 test('who just woke up goes before who has had a slice', () => {
   const bench = new Bench()
-  bench.turns.add(bench.worker('flood', 100, 1))
+  bench.turns.add(bench.worker('flood', 100, 0.25))
   bench.turn()
   assert.deepEqual(bench.order, ['flood', 'flood', 'flood', 'flood'])
   bench.turns.add(bench.worker('ping', 1, 0.01))
@@ -46,14 +46,14 @@ test('who just woke up goes before who has had a slice', () => {
 
 test('busy connections take turns', () => {
   const bench = new Bench()
-  for (const name of ['a', 'b', 'c']) bench.turns.add(bench.worker(name, 3, 1))
+  for (const name of ['a', 'b', 'c']) bench.turns.add(bench.worker(name, 3, 0.25))
   for (let turn = 0; turn < 4; turn++) bench.turn()
   assert.equal(bench.order.join(''), 'abcabcabc')
 })
 
-test('a turn ends after a few milliseconds, and the rest waits for the next', () => {
+test('a turn ends after about a millisecond, and the rest waits for the next', () => {
   const bench = new Bench()
-  bench.turns.add(bench.worker('a', 50, 1))
+  bench.turns.add(bench.worker('a', 50, 0.25))
   bench.turn()
   assert.ok(bench.order.length < 10)
   assert.ok(bench.isScheduled)
@@ -61,11 +61,11 @@ test('a turn ends after a few milliseconds, and the rest waits for the next', ()
 
 test('endless newcomers do not starve a busy connection', () => {
   const bench = new Bench()
-  bench.turns.add(bench.worker('busy', 1000, 1))
+  bench.turns.add(bench.worker('busy', 1000, 0.25))
   bench.turn()
   const before = bench.order.length
   for (let turn = 0; turn < 20; turn++) {
-    for (let count = 0; count < 10; count++) bench.turns.add(bench.worker('new', 1, 1))
+    for (let count = 0; count < 10; count++) bench.turns.add(bench.worker('new', 1, 0.25))
     bench.turn()
   }
   assert.ok(bench.order.slice(before).filter((name) => name === 'busy').length >= 20)

@@ -3,11 +3,11 @@
 //
 // Connections with work wait in one of two lines, in order of arrival: those that just woke up, and those that had a
 // slice and have more. Each turn of the event loop serves one of the second line and then the first line before the
-// rest of the second, for a few milliseconds; sockets are read between two turns. So a rare request waits for about
+// rest of the second, for about a millisecond; sockets are read between two turns. So a rare request waits for about
 // one turn however many connections are busy, and no busy one waits for ever.
 
-/** Between two looks at the sockets: short against a network round trip, long against the cost of a turn. */
-const TURN_MS = 4
+/** Between two looks at the sockets: short against a network round trip, long against the cost of looking. */
+const TURN_MS = 1
 
 /** A connection, as far as sharing is concerned. */
 export interface Worker {

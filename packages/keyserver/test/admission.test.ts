@@ -25,7 +25,16 @@ async function isServed(
 ): Promise<boolean> {
   const { ca } = await pki()
   const certificate = identity === undefined ? {} : { cert: identity.chainPem, key: identity.privateKeyPem }
-  const socket = connectTls({ host: '127.0.0.1', port, ca: ca.certificatePem, ...certificate, ...options })
+  // Security level 0: an attacker's TLS sends any certificate.
+  const ciphers = 'DEFAULT@SECLEVEL=0'
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port,
+    ca: ca.certificatePem,
+    ciphers,
+    ...certificate,
+    ...options,
+  })
   const client = new TestClient(socket)
   client.send(PING)
   await client.until(() => client.isClosed || client.packets.length > 0)
@@ -137,6 +146,20 @@ const RULE: readonly {
       return { ...issued, chainPem: issued.chainPem + other.certificatePem }
     },
     refusal: /not under a configured CA/,
+  },
+  {
+    // prime256v1, 1.2.840.10045.3.1.7, becomes 1.2.840.10045.3.1.99, which nobody knows.
+    name: 'any, over an issuer with an unknown kind of key',
+    make: async () => {
+      const other = await createThrowawayCa()
+      const issued = await other.issue({ extendedKeyUsages: ['any'] })
+      const der = Buffer.from(other.certificatePem.replaceAll(/-----[^-]+-----/g, ''), 'base64')
+      const at = der.indexOf('06082a8648ce3d030107', 'hex')
+      der[at + 9] = 99
+      const pem = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+      return { ...issued, chainPem: issued.chainPem + pem }
+    },
+    refusal: /TLS handshake failed/, // over TLS 1.2 OpenSSL's client stumbles over it first
   },
   {
     name: 'any, expired',

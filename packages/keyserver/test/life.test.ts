@@ -121,6 +121,20 @@ test('closing twice, and before listening, is harmless', async () => {
   const server = createKeyServer(await options())
   await Promise.all([server.close(), server.close()])
   await server[Symbol.asyncDispose]()
+  await assert.rejects(server.listen({ port: 0 }), TypeError)
+})
+
+test('closing shortens a drain that is under way', async (t) => {
+  const key = new RemoteKey()
+  const { connect, server } = await startServer(t, { keyStore: storeOf(key) })
+  const client = await connect()
+  client.socket.allowHalfOpen = true
+  client.socket.end(encodePacket(1, { opcode: SIGN, ski: key.ski, payload: DIGEST }))
+  await key.asked(1)
+  await sleep(50)
+  const started = performance.now()
+  await server.close({ drainMs: 50 })
+  assert.ok(performance.now() - started < 2000)
 })
 
 test('new connections get the new certificate, open ones go on', async (t) => {

@@ -283,7 +283,7 @@ test('an operation that failed is logged with client, server name, key and reque
   })
   const [line = ''] = log.lines('error')
   const pattern = new RegExp(
-    `^operation from client edge one, Test CA client cert serial: \\d{30,}, \\d{30,} errored\\. sni a\\.example ski ${P256.ski.toHex()} cert cert-9 request-id ray-18: the key is ec, not rsa$`,
+    `^operation from client edge one client cert serial: \\d{30,} errored\\. sni a\\.example ski ${P256.ski.toHex()} cert cert-9 request-id ray-18: the key is ec, not rsa$`,
   )
   assert.match(line, pattern)
 })
