@@ -52,8 +52,19 @@ export interface AnswerOptions {
   readonly lookedUp: (request: KeyRequest, isFound: boolean) => void
 }
 
-/** Answers a request; at once if nothing has to be waited for. Never throws or rejects. */
+/** Answers a request; at once if nothing has to be waited for. Never throws or rejects, whatever the hooks do. */
 export function answer(
+  request: KeyRequest,
+  signal: AbortSignal,
+  options: AnswerOptions,
+): MaybePromise<Answer> {
+  return attempt(
+    () => answerByOpcode(request, signal, options),
+    (error) => failure('ERR_KEYLESS_INTERNAL', errorText(error)),
+  )
+}
+
+function answerByOpcode(
   request: KeyRequest,
   signal: AbortSignal,
   options: AnswerOptions,

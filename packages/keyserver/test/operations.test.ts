@@ -233,14 +233,17 @@ for (const [how, verdict] of Object.entries({ 'at once': false, later: Promise.r
   })
 }
 
-test('authorize that throws refuses', async (t) => {
-  const authorize = (): never => {
-    throw new Error('no policy')
-  }
-  const client = await (await startServer(t, { keyStore: storeOf(P256), authorize })).connect()
-  const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
-  assert.equal(errorByte(await client.ask(1, ask)), 8)
-})
+for (const hook of ['allow', 'authorize'] as const) {
+  test(`${hook} that throws refuses, and the connection goes on`, async (t) => {
+    const fail = (): never => {
+      throw new Error('no policy')
+    }
+    const client = await (await startServer(t, { keyStore: storeOf(P256), [hook]: fail })).connect()
+    const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
+    assert.equal(errorByte(await client.ask(1, ask)), 8)
+    assert.equal(errorByte(await client.ask(2, { opcode: OPCODES.OpPing.code })), undefined)
+  })
+}
 
 test('the line of a key request names the key, found or not', async (t) => {
   const { connect, log } = await startServer(t, { keyStore: storeOf(P256) })
