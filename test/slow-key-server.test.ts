@@ -8,10 +8,28 @@ import { startLink } from './support/link.ts'
 const HANDSHAKES = 1000
 const DELAY_MS = 200
 const MAX_HOLD_UP_MS = 50
+/** What two runs of a thousand may differ by for other reasons, on a busy machine of two cores. */
+const NOISE_SECONDS = 1
 const CLIENT = new URL('processes/handshake-client.ts', import.meta.url)
 
 test('1,000 handshakes in flight while the key server answers after 200 ms', async () => {
-  await using link = await startLink({ delayMs: DELAY_MS, origin: 'http://127.0.0.1:9' })
+  const atOnce = await thousandHandshakes(0)
+  const delayed = await thousandHandshakes(DELAY_MS)
+  assert.ok(
+    delayed.longestMs < MAX_HOLD_UP_MS,
+    `the edge's event loop was held up for ${delayed.longestMs.toFixed(1)} ms`,
+  )
+  const addedSeconds = delayed.seconds - atOnce.seconds
+  assert.ok(addedSeconds < DELAY_MS / 1000 + NOISE_SECONDS, `the delay added ${addedSeconds.toFixed(2)} s`)
+  console.log(
+    `1,000 handshakes: ${atOnce.seconds.toFixed(2)} s without delay, ${delayed.seconds.toFixed(2)} s with 200 ms; ` +
+      `event loop held up at most ${delayed.longestMs.toFixed(1)} ms`,
+  )
+})
+
+/** All in flight at once, on a warm edge; all must complete. */
+async function thousandHandshakes(delayMs: number): Promise<{ seconds: number; longestMs: number }> {
+  await using link = await startLink({ delayMs, origin: 'http://127.0.0.1:9' })
   const warmUp: HandshakeLoad = {
     port: link.edgePort,
     serverName: link.serverName,
@@ -22,16 +40,10 @@ test('1,000 handshakes in flight while the key server answers after 200 ms', asy
   const { child: clients } = await Child.start<HandshakeReport>(CLIENT, warmUp)
   await using _clients = clients
   await link.edge.ask({ longest: true })
-
-  const report = await clients.ask<HandshakeReport>({ ...warmUp, count: HANDSHAKES, concurrency: HANDSHAKES })
+  const load = { ...warmUp, count: HANDSHAKES, concurrency: HANDSHAKES }
+  const { completed, failed, seconds } = await clients.ask<HandshakeReport>(load)
   const { longestMs } = await link.edge.ask<{ longestMs: number }>({ longest: true })
-
-  assert.deepEqual(report.failed, {})
-  assert.equal(report.completed, HANDSHAKES)
-  assert.ok(longestMs < MAX_HOLD_UP_MS, `the edge's event loop was held up for ${longestMs.toFixed(1)} ms`)
-  // One delay and the clients' own work (about a millisecond each), nowhere near a thousand delays of 200 ms.
-  assert.ok(report.seconds < DELAY_MS / 1000 + 4, `${report.seconds.toFixed(2)} s in all`)
-  console.log(
-    `1,000 handshakes in ${report.seconds.toFixed(2)} s, event loop held up at most ${longestMs.toFixed(1)} ms`,
-  )
-})
+  assert.deepEqual(failed, {})
+  assert.equal(completed, HANDSHAKES)
+  return { seconds, longestMs }
+}

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
 
+/** As the installed command starts: bin/latchkey.js says why. */
+const NODE_FLAGS = ['--max-semi-space-size=2']
+
 /** Enough to see why something failed, and all of what one visit causes. */
 const KEPT_LINES = 200
 /** A slow machine under load needs a second or two; more is a fault. */
@@ -41,7 +44,7 @@ export class Child implements AsyncDisposable {
   constructor({ name, args, cwd, env }: ChildOptions) {
     this.name = name
     // The IPC channel carries nothing: it closes with us, however we end, and then the child ends by itself.
-    this.#process = spawn(process.execPath, [MAIN, ...args], {
+    this.#process = spawn(process.execPath, [...NODE_FLAGS, MAIN, ...args], {
       cwd,
       env: { ...env },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
