@@ -53,7 +53,7 @@ export const silentLogger: Logger = createLogger(() => {}, 'critical')
 /** A level by its name, or by gokeyless's number (0 debug … 5 fatal); undefined if it is neither. */
 export function parseLogLevel(text: string): LogLevel | undefined {
   if (text === '5' || text === 'fatal') return 'critical'
-  return LOG_LEVELS[Number(text)] ?? LOG_LEVELS.find((level) => level === text)
+  return /^[0-4]$/.test(text) ? LOG_LEVELS[Number(text)] : LOG_LEVELS.find((level) => level === text)
 }
 
 /** `2026/11/22 06:27:25 [INFO] text`, local time: the form operators of gokeyless grep for. Fields are left out. */
