@@ -6,7 +6,6 @@ import { type EdgeSources, loadEdgeConfig } from '../config/edge-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
-import { keepNurserySmall } from '../process/small-nursery.ts'
 import type { Console } from '../program.ts'
 
 export interface EdgeCommand extends Omit<EdgeSources, 'cwd' | 'now'> {
@@ -21,7 +20,6 @@ export async function runEdge({ logFormat, ...given }: EdgeCommand, console: Con
   logger.info(`configuration: ${config.file}`)
   for (const warning of config.warnings) logger.warning(warning)
 
-  keepNurserySmall()
   const edge = createEdge({ ...config, logger })
   const askedToEnd = untilAskedToEnd({
     logger,
