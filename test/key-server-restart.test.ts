@@ -1,5 +1,6 @@
 // A key server that is gone: handshakes fail at once with an alert, and succeed again soon after it is back.
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:tls'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,6 +10,8 @@ const SITE = 'ecdsa-p256.site.test'
 /** What a client is told when the signer failed: RFC 8446 §6.2 internal_error, as OpenSSL names it. */
 const INTERNAL_ERROR = 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR'
 const BACK_WITHIN_MS = 2000
+/** How long the edge waits for the other side's goodbye. */
+const LINGER_MS = 2000
 
 let system: System
 before(async () => {
@@ -27,6 +30,8 @@ interface Outcome {
 }
 
 test('killed and restarted under load', async () => {
+  await handshake()
+  const descriptorsBefore = openDescriptors(system.edge.pid)
   const outcomes: Outcome[] = []
   const stop = new AbortController()
   const worker = async (): Promise<void> => {
@@ -68,11 +73,23 @@ test('killed and restarted under load', async () => {
   assert.ok(first !== undefined)
   const slowest = Math.max(...outcomes.map(({ ms }) => ms))
   assert.ok(slowest < 5000, `nothing hangs: the slowest took ${slowest} ms`)
+  // Both sides have said goodbye, or the edge has stopped waiting for it.
+  await delay(LINGER_MS + 500)
+  const descriptors = openDescriptors(system.edge.pid)
+  assert.ok(
+    descriptors <= descriptorsBefore + 2,
+    `${descriptors} open descriptors, ${descriptorsBefore} before`,
+  )
   console.log(
     `${down.length} refused while down, the slowest in ${Math.max(...down.map(({ ms }) => ms)).toFixed(0)} ms; ` +
       `first success ${(first.at + first.ms - backAt).toFixed(0)} ms after it listened again`,
   )
 })
+
+/** Sockets, files and pipes of a process, from /proc (Linux). */
+function openDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
+}
 
 /** One full handshake, then goodbye. */
 function handshake(): Promise<Outcome> {
