@@ -1,8 +1,6 @@
-// The public face of the client of one key server.
+// What the client of one key server promises.
 import type { Operation } from '@latchkey/wire'
 import type { LinkState } from './link.ts'
-import { MultiplexedClient } from './multiplexed-client.ts'
-import type { KeyServerClientOptions } from './options.ts'
 
 export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
@@ -65,16 +63,4 @@ export interface KeyServerClient extends AsyncDisposable {
    * @throws as {@link KeyServerClient.request}; ERR_KEYLESS_REPLY if the pong does not carry `payload`.
    */
   ping(payload?: Uint8Array, options?: RequestOptions): Promise<{ readonly rttMs: number }>
-}
-
-/**
- * @throws {Error} of Node if a certificate or key cannot be used.
- * @throws {RangeError} on a port or limit that cannot be.
- *
- * @example
- * await using client = createKeyServerClient({ host: 'keys.example.com', ca, cert, key })
- * const { rttMs } = await client.ping()
- */
-export function createKeyServerClient(options: KeyServerClientOptions): KeyServerClient {
-  return new MultiplexedClient(options)
 }

@@ -1,15 +1,10 @@
 // Connections to key servers, and a Signer on top of them.
-export {
-  createKeyServerClient,
-  type KeyServerClient,
-  type KeyServerCounts,
-  type KeyServerHealth,
-  type RequestOptions,
-} from './client.ts'
+export type { KeyServerClient, KeyServerCounts, KeyServerHealth, RequestOptions } from './client.ts'
 export { DEFAULT_PORT, type KeyServerAddress } from './dial.ts'
 export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from './errors.ts'
 export { ipAddressBytes } from './ip-address.ts'
 export type { LinkState } from './link.ts'
+export { createKeyServerClient } from './multiplexed-client.ts'
 export { type ClientLimits, DEFAULT_LIMITS, type KeyServerClientOptions } from './options.ts'
 export {
   createKeylessSigner,

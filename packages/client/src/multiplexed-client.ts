@@ -38,7 +38,19 @@ interface Answer {
   readonly rttMs: number
 }
 
-export class MultiplexedClient implements KeyServerClient {
+/**
+ * @throws {Error} of Node if a certificate or key cannot be used.
+ * @throws {RangeError} on a port or limit that cannot be.
+ *
+ * @example
+ * await using client = createKeyServerClient({ host: 'keys.example.com', ca, cert, key })
+ * const { rttMs } = await client.ping()
+ */
+export function createKeyServerClient(options: KeyServerClientOptions): KeyServerClient {
+  return new MultiplexedClient(options)
+}
+
+class MultiplexedClient implements KeyServerClient {
   readonly address: string
   readonly #clock: ClockMs
   readonly #limits: ClientLimits

@@ -14,4 +14,5 @@ export {
   searchProcessMemory,
 } from './demo/memory-search.ts'
 export { privateKeyNeedles } from './demo/private-key-needles.ts'
-export { type Console, run } from './program.ts'
+export type { Console } from './process/console.ts'
+export { run } from './program.ts'

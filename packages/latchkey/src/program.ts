@@ -2,17 +2,10 @@
 import { Command, CommanderError, Option } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { flagOf, KEY_SERVER_ROWS, type KeyServerSettingName } from './config/key-server-settings.ts'
+import type { Console } from './process/console.ts'
 import { EXIT, type ExitCode } from './process/exit-code.ts'
 import { reportFatal } from './process/fatal.ts'
 import { LOG_FORMATS, type LogFormat } from './process/log-output.ts'
-
-/** What a command may use of the process it runs in. */
-export interface Console {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly cwd: string
-  out(this: void, text: string): void
-  err(this: void, text: string): void
-}
 
 const EXAMPLES = `
 Examples:

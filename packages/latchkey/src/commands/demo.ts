@@ -10,7 +10,7 @@ import { privateKeyNeedles } from '../demo/private-key-needles.ts'
 import { buildStage, SITE_NAME, type Stage, writeEdgeConfig } from '../demo/stage.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { reportFatal } from '../process/fatal.ts'
-import type { Console } from '../program.ts'
+import type { Console } from '../process/console.ts'
 
 /** Runs until Ctrl-C, or with DEMO_ONCE=1 until the proof is shown. */
 export async function runDemo(console: Console): Promise<ExitCode> {

@@ -6,7 +6,7 @@ import { type EdgeSources, loadEdgeConfig } from '../config/edge-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
-import type { Console } from '../program.ts'
+import type { Console } from '../process/console.ts'
 
 export interface EdgeCommand extends Omit<EdgeSources, 'cwd' | 'now'> {
   readonly logFormat: LogFormat

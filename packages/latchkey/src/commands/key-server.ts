@@ -10,7 +10,7 @@ import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
-import type { Console } from '../program.ts'
+import type { Console } from '../process/console.ts'
 
 export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
   readonly logFormat: LogFormat

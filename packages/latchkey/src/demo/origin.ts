@@ -5,7 +5,7 @@ import type { ExitCode } from '../process/exit-code.ts'
 import { EXIT } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { logTo } from '../process/log-output.ts'
-import type { Console } from '../program.ts'
+import type { Console } from '../process/console.ts'
 
 /** Serves on a free port of 127.0.0.1 until asked to end. */
 export async function runDemoOrigin(console: Console): Promise<ExitCode> {

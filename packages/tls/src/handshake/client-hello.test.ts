@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { TlsError } from '../errors.ts'
 import { readClientHello } from './client-hello.ts'
-import { TLS13 } from './negotiate.ts'
+import { TLS13 } from './protocol-version.ts'
 
 const path = new URL('../../test/vectors/client-hellos.json', import.meta.url)
 const recorded = JSON.parse(readFileSync(path, 'utf8')) as {

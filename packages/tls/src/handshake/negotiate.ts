@@ -5,10 +5,8 @@ import type { ServerContext } from '../server-context.ts'
 import { type CipherSuite, CIPHER_SUITES } from './cipher-suite.ts'
 import type { ClientHello } from './client-hello.ts'
 import { checkShare, type NamedGroup } from './named-group.ts'
+import { TLS13 } from './protocol-version.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
-
-export const TLS12 = 0x0303
-export const TLS13 = 0x0304
 
 /** TLS_FALLBACK_SCSV. RFC 7507 §2. */
 const TLS_FALLBACK_SCSV = 0x5600

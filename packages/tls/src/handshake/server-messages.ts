@@ -4,7 +4,7 @@ import type { CipherSuite } from './cipher-suite.ts'
 import { ExtensionType } from './extension-type.ts'
 import { HandshakeType } from './handshake-type.ts'
 import type { NamedGroup } from './named-group.ts'
-import { TLS12, TLS13 } from './negotiate.ts'
+import { TLS12, TLS13 } from './protocol-version.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
 
 const NULL_COMPRESSION = 0

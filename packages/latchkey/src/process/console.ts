@@ -1,0 +1,9 @@
+// The process as a command sees it: tests give their own.
+
+/** What a command may use of the process it runs in. */
+export interface Console {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  out(this: void, text: string): void
+  err(this: void, text: string): void
+}
