@@ -12,8 +12,11 @@ let at = 0
  * `length` zero bytes. A typed array of its own costs 0.5 µs and a finaliser; a view of a slab a tenth of that. Slabs are
  * handed out once and never again, so the bytes are zero and nobody else's. Not for secrets: a slab lives as long as any
  * view of it.
+ *
+ * @throws {RangeError} if `length` is not a whole number from 0 up.
  */
 export function allocate(length: number): Uint8Array {
+  if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`cannot allocate ${length} bytes`)
   if (length > LARGEST_FROM_SLAB) return new Uint8Array(length)
   if (at + length > SLAB_BYTES) {
     slab = new Uint8Array(SLAB_BYTES)

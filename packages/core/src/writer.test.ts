@@ -38,6 +38,12 @@ test("allocated bytes are zero and nobody else's", () => {
   assert.equal(allocate(5000).length, 5000)
 })
 
+for (const length of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+  test(`${length} bytes cannot be allocated`, () => {
+    assert.throws(() => allocate(length), RangeError)
+  })
+}
+
 test('concatenate joins in order', () => {
   assert.deepEqual([...concatenate([Uint8Array.of(1), Uint8Array.of(), Uint8Array.of(2, 3)], 3)], [1, 2, 3])
 })

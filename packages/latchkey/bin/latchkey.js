@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
-// A small young generation: each sealed record leaves a native cipher behind until the next collection, and with Node's
-// default of 16 MB an edge that streams carries 45 MB more (docs/decisions/0006).
+// A small young generation: what reads and records leave outside the heap waits for its collection, and with Node's default
+// of 16 MB an edge that streams carries 45 MB more (docs/decisions/0006).
 //
 // The installed command. Plain JavaScript that any Node can read: it checks the version before something newer is
 // loaded, because an older Node would only say "Unknown file extension .ts".

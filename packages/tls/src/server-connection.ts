@@ -13,7 +13,7 @@ import { alertName, type AlertName, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
-import { hkdf, type TrafficSecrets } from './handshake/key-schedule.ts'
+import { hkdf, type TrafficSecrets, wipeTrafficSecrets } from './handshake/key-schedule.ts'
 import {
   type Established,
   type HandshakeChannel,
@@ -85,6 +85,7 @@ export class ServerConnection {
   #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
   #lastSignatureId = 0
   #earlyDataBudget: number | undefined
+  #serverName = ''
   #hasDecrypted = false
   #hasSeenClientHello = false
   #changeCipherSpecs = 0
@@ -106,6 +107,11 @@ export class ServerConnection {
     const steps = serverHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
     this.#phase = { phase: 'handshaking', steps, waiting: { for: 'nothing' } }
     this.#run(() => this.#advance(undefined))
+  }
+
+  /** What the client asked for, once its hello was read; empty if it named no server. */
+  get serverName(): string {
+    return this.#serverName
   }
 
   get isEstablished(): boolean {
@@ -181,8 +187,11 @@ export class ServerConnection {
   #run(work: () => void): void {
     try {
       work()
+      // A handler may have ended the connection from inside: what was produced after that goes nowhere.
+      if (this.isClosed) return
       this.#flushQueued()
     } catch (error) {
+      if (this.isClosed) return
       this.#fail(error instanceof TlsError ? error : new TlsError('ERR_TLS_INTERNAL', { cause: error }))
     }
     this.#flushOut()
@@ -200,9 +209,12 @@ export class ServerConnection {
   #finish(error: TlsError | undefined): void {
     const signature = this.#signature
     this.#signature = undefined
-    if (this.#phase.phase === 'established') wipe(this.#phase.secrets)
-    this.#phase = { phase: 'closed' }
     this.#flushOut()
+    const phase = this.#phase
+    this.#phase = { phase: 'closed' }
+    if (phase.phase === 'established') wipeTrafficSecrets(phase.secrets)
+    // Steps that are running right now (a handler ended the connection from inside) are ended when they come back.
+    if (phase.phase === 'handshaking' && phase.waiting.for !== 'nothing') endSteps(phase.steps)
     this.#readProtection?.wipe()
     this.#writeProtection?.wipe()
     this.#readProtection = undefined
@@ -221,6 +233,7 @@ export class ServerConnection {
       phase.waiting = { for: 'nothing' }
       // The first call of a generator takes no answer.
       const step = phase.steps.next(next as HandshakeMessage | Uint8Array)
+      if (this.isClosed) break
       if (step.done === true) {
         this.#establish(step.value)
         return
@@ -235,6 +248,7 @@ export class ServerConnection {
         return
       }
     }
+    endSteps(phase.steps)
   }
 
   #answerSignature(id: number, answer: Uint8Array | TlsError): void {
@@ -262,6 +276,9 @@ export class ServerConnection {
 
   #createChannel(): HandshakeChannel {
     return {
+      helloReceived: ({ serverName }) => {
+        this.#serverName = serverName
+      },
       sendHandshake: (message) => {
         this.#queued.push(message)
       },
@@ -315,12 +332,7 @@ export class ServerConnection {
     // After a HelloRetryRequest the client's early data comes before its second hello, under keys we do not have.
     const inner = protection?.open(header, fragment)
     if (inner === undefined) {
-      if (protection === undefined && this.#earlyDataBudget === undefined)
-        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'protected record before keys are on')
-      if (this.#hasDecrypted || this.#earlyDataBudget === undefined) refuse('ERR_TLS_BAD_RECORD_MAC', '')
-      this.#earlyDataBudget -= fragment.length
-      if (this.#earlyDataBudget < 0)
-        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more early data than the client may send')
+      this.#skipEarlyData(header.length + fragment.length)
       return
     }
     this.#hasDecrypted = true
@@ -332,6 +344,19 @@ export class ServerConnection {
     if (type < ContentType.alert || type > ContentType.application_data)
       refuse('ERR_TLS_UNEXPECTED_MESSAGE', `inner content type ${type}`)
     this.#receiveContent(type, inner.subarray(0, end))
+  }
+
+  /** RFC 8446 §4.2.10: what a client sent as early data before it learned that we take none. */
+  #skipEarlyData(bytes: number): void {
+    if (this.#earlyDataBudget === undefined || this.#hasDecrypted) {
+      if (this.#readProtection === undefined)
+        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'protected record before keys are on')
+      throw new TlsError('ERR_TLS_BAD_RECORD_MAC')
+    }
+    if (!this.#reassembler.isEmpty) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'record inside a handshake message')
+    this.#earlyDataBudget -= bytes
+    if (this.#earlyDataBudget < 0)
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more early data than the client may send')
   }
 
   #receiveContent(type: number, content: Uint8Array): void {
@@ -385,6 +410,7 @@ export class ServerConnection {
   #protectReads(protection: RecordProtection): void {
     this.#readProtection?.wipe()
     this.#readProtection = protection
+    if (this.isClosed) protection.wipe()
   }
 
   /** RFC 8446 §4.6.3. */
@@ -434,6 +460,7 @@ export class ServerConnection {
   #protectWrites(protection: RecordProtection): void {
     this.#writeProtection?.wipe()
     this.#writeProtection = protection
+    if (this.isClosed) protection.wipe()
   }
 
   #sendAlert(name: AlertName): void {
@@ -459,6 +486,12 @@ export class ServerConnection {
     this.#out = []
     this.#handlers.write(out)
   }
+}
+
+/** Lets the handshake wipe what it knows. */
+function endSteps(steps: Steps<Established>): void {
+  // What a generator that is returned from outside gives is looked at by nobody.
+  steps.return(undefined as unknown as Established)
 }
 
 const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]
@@ -495,9 +528,4 @@ function nextSecret(suite: CipherSuite, secret: Uint8Array): Uint8Array {
   const next = hkdf(suite.hash).nextTrafficSecret(secret)
   secret.fill(0)
   return next
-}
-
-function wipe(secrets: TrafficSecrets): void {
-  secrets.client.fill(0)
-  secrets.server.fill(0)
 }

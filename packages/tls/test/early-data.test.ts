@@ -102,6 +102,21 @@ test('more early data than the budget before the second hello is refused', () =>
   assertRefused(wire.run(), 'unexpected_message')
 })
 
+test('early data between the fragments of the second hello is refused', () => {
+  const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
+  wire.client.hello = { ...wire.client.hello, ...offeredPsks() }
+  const second = wire.client.noteHello()
+  wire.client.plain(RECORD.handshake, second.subarray(0, 100)).raw(earlyRecord(100))
+  wire.client.plain(RECORD.handshake, second.subarray(100))
+  assertRefused(wire.run(), 'unexpected_message')
+})
+
+test('empty records of early data are not free', () => {
+  const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
+  for (let count = 0; count < 10_000; count++) wire.client.raw(earlyRecord(0))
+  assertRefused(wire.run(), 'unexpected_message')
+})
+
 test('early data that was not announced before the second hello is refused', () => {
   const wire = retrying({ autoRetry: false })
   wire.client.raw(earlyRecord(100))

@@ -300,7 +300,8 @@ const SERVER_NAMES: readonly Row[] = [
     hello: { serverName: '.example.com' },
     alert: 'unrecognized_name',
   },
-  { name: 'the wildcard itself', hello: { serverName: '*.example.org' }, alert: 'unrecognized_name' },
+  { name: 'the wildcard itself', hello: { serverName: '*.example.com' }, alert: 'unrecognized_name' },
+  { name: 'another wildcard', hello: { serverName: '*.example.org' }, alert: 'unrecognized_name' },
   { name: 'a name without a dot', hello: { serverName: 'example' }, alert: 'unrecognized_name' },
   {
     name: 'a host name of 255 bytes',

@@ -22,20 +22,25 @@ export function createCertificateStore({
   hosts: readonly HostCredentials[]
   default?: readonly Credential[]
 }): CertificateStore {
-  const byName = new Map<string, readonly Credential[]>()
+  const exact = new Map<string, readonly Credential[]>()
+  // By what follows the asterisk. Apart from the exact names: nobody may ask for `*.example.com` itself.
+  const wildcards = new Map<string, readonly Credential[]>()
   for (const { serverNames, credentials } of hosts) {
-    for (const name of serverNames) byName.set(name.toLowerCase(), credentials)
+    for (const name of serverNames) {
+      if (name.startsWith('*.')) wildcards.set(name.slice(1).toLowerCase(), credentials)
+      else exact.set(name.toLowerCase(), credentials)
+    }
   }
   return {
     select({ serverName }) {
-      if (serverName === '') return fallback
-      return byName.get(serverName) ?? byName.get(wildcardOf(serverName)) ?? fallback
+      if (serverName === '' || serverName.includes('*')) return fallback
+      return exact.get(serverName) ?? wildcards.get(parentOf(serverName)) ?? fallback
     },
   }
 }
 
-/** `*.example.com` for `a.example.com`; the wildcard stands for one whole label, and no label is empty. */
-function wildcardOf(name: string): string {
+/** `.example.com` of `a.example.com`; the wildcard stands for one whole label, and no label is empty. */
+function parentOf(name: string): string {
   const dot = name.indexOf('.')
-  return dot > 0 ? `*${name.slice(dot)}` : name
+  return dot > 0 ? name.slice(dot) : ''
 }

@@ -69,28 +69,45 @@ export class Hkdf {
     return this.#hmacOfScratch(key, input.length)
   }
 
-  /** HMAC of the `inputBytes` that stand in the inner scratch already. */
+  /** HMAC of the `inputBytes` that stand in the inner scratch already. `key` must be a secret: see {@link digestInto}. */
   #hmacOfScratch(key: Uint8Array, inputBytes: number): Uint8Array {
+    this.#pad(key)
+    digestInto(this.#outer, this.#block, this.hashName, this.#inner.subarray(0, this.#block + inputBytes))
+    return this.#outerHash(inputBytes)
+  }
+
+  /**
+   * HKDF-Extract(salt, IKM) = HMAC(salt, IKM). RFC 5869 §2.2. The salt may be known to all (it is, for the (EC)DHE secret of a
+   * handshake without PSK): then the inner hash alone gives the result, so it stays in bytes that are wiped.
+   */
+  extract(salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
+    this.#inner.set(keyMaterial, this.#block)
+    this.#pad(salt)
+    const innerHash = digest(this.hashName, this.#inner.subarray(0, this.#block + keyMaterial.length))
+    this.#outer.set(innerHash, this.#block)
+    innerHash.fill(0)
+    return this.#outerHash(keyMaterial.length)
+  }
+
+  /** Puts key ⊕ ipad and key ⊕ opad in front of the scratches. */
+  #pad(key: Uint8Array): void {
     const inner = this.#inner
     const outer = this.#outer
-    const block = this.#block
     for (let index = 0; index < key.length; index++) {
       const byte = key[index] as number
       inner[index] = byte ^ INNER_PAD
       outer[index] = byte ^ OUTER_PAD
     }
-    inner.fill(INNER_PAD, key.length, block)
-    outer.fill(OUTER_PAD, key.length, block)
-    digestInto(outer, block, this.hashName, inner.subarray(0, block + inputBytes))
-    const result = digest(this.hashName, outer)
-    inner.fill(0, 0, block + inputBytes)
-    outer.fill(0)
-    return result
+    inner.fill(INNER_PAD, key.length, this.#block)
+    outer.fill(OUTER_PAD, key.length, this.#block)
   }
 
-  /** HKDF-Extract(salt, IKM) = HMAC(salt, IKM). RFC 5869 §2.2. */
-  extract(salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
-    return this.hmac(salt, keyMaterial)
+  /** The result, and both scratches wiped. */
+  #outerHash(inputBytes: number): Uint8Array {
+    const result = digest(this.hashName, this.#outer)
+    this.#inner.fill(0, 0, this.#block + inputBytes)
+    this.#outer.fill(0)
+    return result
   }
 
   /**
@@ -149,6 +166,11 @@ export function hkdf(hashName: HashName): Hkdf {
 export interface TrafficSecrets {
   readonly client: Uint8Array
   readonly server: Uint8Array
+}
+
+export function wipeTrafficSecrets({ client, server }: TrafficSecrets): void {
+  client.fill(0)
+  server.fill(0)
 }
 
 /** Knows the secrets that protect the handshake messages. */

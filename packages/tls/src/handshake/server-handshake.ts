@@ -14,7 +14,13 @@ import type { CipherSuite, CipherSuiteName } from './cipher-suite.ts'
 import { type ClientHello, MAX_CLIENT_HELLO_BYTES, readClientHello } from './client-hello.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake-type.ts'
 import { checkSecondHello } from './hello-retry.ts'
-import { HandshakeStage, hkdf, type MasterStage, type TrafficSecrets } from './key-schedule.ts'
+import {
+  HandshakeStage,
+  hkdf,
+  type MasterStage,
+  type TrafficSecrets,
+  wipeTrafficSecrets,
+} from './key-schedule.ts'
 import { type GroupName, sharedSecret } from './named-group.ts'
 import { type Choice, negotiate } from './negotiate.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
@@ -36,6 +42,8 @@ export type Steps<T> = Generator<Want, T, HandshakeMessage | Uint8Array>
 
 /** What the handshake does to the connection it runs in. */
 export interface HandshakeChannel {
+  /** The first ClientHello could be read. */
+  helloReceived(hello: ClientHello): void
   /** Queues a message under the write keys of this moment. */
   sendHandshake(message: Uint8Array): void
   /** Queues the compatibility change_cipher_spec. RFC 8446 §D.4. */
@@ -85,24 +93,34 @@ export function* serverHandshake(handshake: Handshake): Steps<Established> {
   const content = certificateVerifyContent(transcript.digest())
   requestSignature(handshake, hello, choice, content)
   const { master, secrets } = enterHandshakeStage(handshake, choice, server.key, helloHash)
-  handshake.channel.sendHandshake(encryptedExtensions)
-  handshake.channel.sendHandshake(choice.credential.certificateMessage)
-  const signature = yield* wantSignature()
-  checkSignature(handshake.context, choice, content, signature)
-  const trafficSecrets = finishServerFlight(handshake, choice, transcript, signature, secrets, master)
-  yield* receiveFinished(handshake, choice, transcript, secrets, trafficSecrets)
+  let trafficSecrets: TrafficSecrets | undefined
+  let isEstablished = false
+  // However it ends, also by a return() from outside while it waits, no secret stays behind.
+  try {
+    handshake.channel.sendHandshake(encryptedExtensions)
+    handshake.channel.sendHandshake(choice.credential.certificateMessage)
+    const signature = yield* wantSignature()
+    checkSignature(handshake.context, choice, content, signature)
+    trafficSecrets = finishServerFlight(handshake, choice, transcript, signature, secrets, master)
+    yield* receiveFinished(handshake, choice, transcript, secrets, trafficSecrets)
+    isEstablished = true
+    return { session: sessionOf(hello, choice, usedHelloRetryRequest), suite: choice.suite, trafficSecrets }
+  } finally {
+    master.wipe()
+    wipeTrafficSecrets(secrets)
+    if (!isEstablished && trafficSecrets !== undefined) wipeTrafficSecrets(trafficSecrets)
+  }
+}
+
+function sessionOf(hello: ClientHello, choice: Choice, usedHelloRetryRequest: boolean): Session {
   return {
-    session: {
-      serverName: hello.serverName,
-      alpnProtocol: choice.alpnProtocol,
-      cipherSuite: choice.suite.name,
-      group: choice.group.name,
-      signatureScheme: choice.scheme,
-      credential: choice.credential,
-      usedHelloRetryRequest,
-    },
-    suite: choice.suite,
-    trafficSecrets,
+    serverName: hello.serverName,
+    alpnProtocol: choice.alpnProtocol,
+    cipherSuite: choice.suite.name,
+    group: choice.group.name,
+    signatureScheme: choice.scheme,
+    credential: choice.credential,
+    usedHelloRetryRequest,
   }
 }
 
@@ -123,6 +141,7 @@ interface Greeting {
 function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
   const first = yield* wantMessage(CLIENT_HELLO)
   const firstHello = readClientHello(first.body)
+  channel.helloReceived(firstHello)
   const firstChoice = negotiate(firstHello, context)
   if (firstHello.hasEarlyData) channel.skipEarlyData(true)
   const transcript = new Transcript(firstChoice.suite.hash)
@@ -247,7 +266,6 @@ function finishServerFlight(
   transcript.add(finished)
   channel.sendHandshake(finished)
   const trafficSecrets = master.trafficSecrets(transcript.digest())
-  master.wipe()
   channel.protectWrites(new RecordProtection(choice.suite, trafficSecrets.server))
   return trafficSecrets
 }
@@ -264,8 +282,6 @@ function* receiveFinished(
   const expected = kdf.verifyData(secrets.client, transcript.digest())
   const { body } = yield* wantMessage({ type: HandshakeType.finished, maxBytes: kdf.length, isExact: true })
   if (!equalSecrets(body, expected)) refuse('ERR_TLS_DECRYPT', 'Finished does not verify')
-  secrets.client.fill(0)
-  secrets.server.fill(0)
   channel.protectReads(new RecordProtection(suite, trafficSecrets.client))
 }
 
