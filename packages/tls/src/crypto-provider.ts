@@ -1,4 +1,5 @@
 // The only importer of node:crypto in the engine: what differs between Node versions is decided here, once, at load.
+import * as crypto from 'node:crypto'
 import {
   createCipheriv,
   createDecipheriv,
@@ -115,11 +116,12 @@ export { AEAD_OPTIONS }
 
 // ── key exchange ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** One ephemeral key, used once. `publicKey` is the share as it goes on the wire. */
-export interface EphemeralKey {
-  readonly publicKey: Uint8Array
-  /** The shared secret with the peer's share. @throws if the share is not a valid point or gives the identity. */
-  deriveSharedSecret(peer: Uint8Array): Uint8Array
+/** The server's half of one key exchange: made for one client share, used once. */
+export interface KeyExchange {
+  /** The server's share as it goes on the wire. */
+  readonly share: Uint8Array
+  /** The shared secret; the caller owns it. @throws if the client's share is not a valid point or gives the identity. */
+  sharedSecret(): Uint8Array
 }
 
 const X25519_SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex') // RFC 8410 §4: 32 key bytes follow
@@ -178,15 +180,53 @@ function chooseX25519(): RawX25519 {
 const x25519 = chooseX25519()
 
 /** RFC 7748 §5. An all-zero result (a low-order peer point) is an error, RFC 8446 §7.4.2: OpenSSL checks it. */
-export function generateX25519(): EphemeralKey {
+export function exchangeX25519(clientShare: Uint8Array): KeyExchange {
   const { publicKey, privateKey } = x25519.generate()
-  return { publicKey, deriveSharedSecret: (peer) => x25519.derive(privateKey, peer) }
+  return { share: publicKey, sharedSecret: () => x25519.derive(privateKey, clientShare) }
 }
 
-/** RFC 8446 §4.2.8.2. OpenSSL checks that the peer's point is on the curve. */
-export function generateP256(): EphemeralKey {
-  const ecdh: ECDH = createECDH('prime256v1')
-  return { publicKey: ecdh.generateKeys(), deriveSharedSecret: (peer) => ecdh.computeSecret(peer) }
+/** RFC 8446 §4.2.8.2. OpenSSL checks that the client's point is on the curve. */
+export function exchangeEcdh(curve: 'prime256v1' | 'secp384r1', clientShare: Uint8Array): KeyExchange {
+  const ecdh: ECDH = createECDH(curve)
+  return { share: ecdh.generateKeys(), sharedSecret: () => ecdh.computeSecret(clientShare) }
+}
+
+export const ML_KEM_768_KEY_BYTES = 1184
+const ML_KEM_768_CIPHERTEXT_BYTES = 1088
+/** SubjectPublicKeyInfo of an ML-KEM-768 key up to its 1184 bytes. */
+const ML_KEM_768_SPKI_PREFIX = Buffer.from('308204b2300b0609608648016503040402038204a100', 'hex')
+
+interface MlKemCrypto {
+  encapsulate(key: object): { sharedKey: Uint8Array; ciphertext: Uint8Array }
+  generateKeyPairSync(type: 'ml-kem-768'): { publicKey: KeyObject }
+}
+const mlKem = crypto as unknown as Partial<MlKemCrypto>
+
+/** Whether this Node, with the OpenSSL it was built on, has ML-KEM. */
+export const hasMlKem: boolean = (() => {
+  try {
+    const pair = mlKem.generateKeyPairSync?.('ml-kem-768')
+    return (
+      pair !== undefined &&
+      mlKem.encapsulate?.(pair.publicKey).ciphertext.length === ML_KEM_768_CIPHERTEXT_BYTES
+    )
+  } catch {
+    return false
+  }
+})()
+
+/**
+ * Encapsulates to a client's key, FIPS 203 §7.2.
+ *
+ * @throws if the key does not pass the modulus check: OpenSSL does it on import.
+ */
+export function encapsulateMlKem768(encapsulationKey: Uint8Array): {
+  sharedKey: Uint8Array
+  ciphertext: Uint8Array
+} {
+  if (mlKem.encapsulate === undefined) throw new TypeError('this Node has no ML-KEM')
+  const spki = Buffer.concat([ML_KEM_768_SPKI_PREFIX, encapsulationKey])
+  return mlKem.encapsulate(createPublicKey({ key: spki, format: 'der', type: 'spki' }))
 }
 
 // ── signatures ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 // What all connections of one listener share: parsed once, read-only after.
 import type { CertificateStore } from './credential/certificate-store.ts'
-import { type EphemeralKey, publicRandom } from './crypto-provider.ts'
+import { type KeyExchange, publicRandom } from './crypto-provider.ts'
 import {
   type CipherSuite,
   type CipherSuiteName,
@@ -19,8 +19,8 @@ export interface ServerContextOptions {
   readonly groups?: readonly GroupName[]
   /** Public random bytes. A replay passes its own. */
   readonly random?: (count: number) => Uint8Array
-  /** A fresh key a handshake. A replay passes its own. */
-  readonly generateKeyShare?: (group: NamedGroup) => EphemeralKey
+  /** Our half of the key exchange, fresh for each handshake. A replay passes its own. */
+  readonly exchangeKeys?: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
 }
 
 export interface ServerContext {
@@ -29,7 +29,7 @@ export interface ServerContext {
   readonly cipherSuites: readonly CipherSuite[]
   readonly groups: readonly NamedGroup[]
   readonly random: (count: number) => Uint8Array
-  readonly generateKeyShare: (group: NamedGroup) => EphemeralKey
+  readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
   readonly signatureChecks: SignatureChecks
 }
 
@@ -41,7 +41,7 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     cipherSuites: notEmpty('cipherSuites', options.cipherSuites ?? DEFAULT_CIPHER_SUITES).map(cipherSuite),
     groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
     random: options.random ?? publicRandom,
-    generateKeyShare: options.generateKeyShare ?? ((group) => group.generate()),
+    exchangeKeys: options.exchangeKeys ?? ((group, clientShare) => group.exchange(clientShare)),
     signatureChecks: new SignatureChecks(),
   }
 }

@@ -41,7 +41,7 @@ test('a source of randomness or keys that breaks is an internal_error', () => {
   const fail = (): never => {
     throw new Error('out of entropy')
   }
-  for (const context of [testContext({ random: fail }), testContext({ generateKeyShare: fail })]) {
+  for (const context of [testContext({ random: fail }), testContext({ exchangeKeys: fail })]) {
     const wire = new Wire({ context }).start()
     assertRefused(wire, 'internal_error')
     assert.equal(wire.error?.code, 'ERR_TLS_INTERNAL')

@@ -392,9 +392,9 @@ test('the ServerHello of TLS 1.3 carries no downgrade sentinel', () => {
 test('an unknown name costs nothing: no key share is made for it', () => {
   let shares = 0
   const context = testContext({
-    generateKeyShare: (group) => {
+    exchangeKeys: (group, clientShare) => {
       shares++
-      return group.generate()
+      return group.exchange(clientShare)
     },
   })
   assertRefused(new Wire({ context, hello: { serverName: 'example.org' } }).start(), 'unrecognized_name')

@@ -249,9 +249,9 @@ test('HelloRetryRequest says what it must, and nothing else', () => {
 test('a retry makes a key share once, after the second hello', () => {
   let shares = 0
   const context = testContext({
-    generateKeyShare: (group) => {
+    exchangeKeys: (group, clientShare) => {
       shares++
-      return group.generate()
+      return group.exchange(clientShare)
     },
   })
   const wire = retrying({ context, autoRetry: false })

@@ -56,11 +56,11 @@ function replayContext({ messages, server, group }: Trace): ServerContext {
       assert.equal(count, 32)
       return random.slice()
     },
-    generateKeyShare: (wanted) => {
+    exchangeKeys: (wanted, peer) => {
       assert.equal(wanted.name, group)
       return {
-        publicKey: server.publicKey,
-        deriveSharedSecret: (peer) =>
+        share: server.publicKey,
+        sharedSecret: () =>
           group === 'secp256r1'
             ? p256(server.privateKey).computeSecret(peer)
             : diffieHellman({

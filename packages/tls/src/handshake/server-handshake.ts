@@ -4,7 +4,7 @@
 //     ClientHello ─▶ [HelloRetryRequest ─▶ ClientHello] ─▶ ServerHello … Certificate ─▶ signature asked for
 //        ─▶ shared secret, handshake keys (while the signature travels) ─▶ CertificateVerify, Finished ─▶ Finished
 import type { Credential } from '../credential/credential.ts'
-import { equalSecrets, verifySignature } from '../crypto-provider.ts'
+import { equalSecrets, type KeyExchange, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import { RecordProtection } from '../record/record-protection.ts'
@@ -21,7 +21,7 @@ import {
   type TrafficSecrets,
   wipeTrafficSecrets,
 } from './key-schedule.ts'
-import { type GroupName, sharedSecret } from './named-group.ts'
+import { type GroupName, sharedSecretOf } from './named-group.ts'
 import { type Choice, negotiate } from './negotiate.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
 import {
@@ -81,7 +81,7 @@ interface Handshake {
 
 export function* serverHandshake(handshake: Handshake): Steps<Established> {
   const { hello, choice, transcript, usedHelloRetryRequest } = yield* receiveClientHello(handshake)
-  const server = sendServerHello(handshake, hello, choice, transcript, usedHelloRetryRequest)
+  const exchange = sendServerHello(handshake, hello, choice, transcript, usedHelloRetryRequest)
   const encryptedExtensions = writeEncryptedExtensions({
     alpnProtocol: choice.alpnProtocol,
     hasServerName: hello.serverName !== '',
@@ -92,7 +92,7 @@ export function* serverHandshake(handshake: Handshake): Steps<Established> {
   // The signature covers the transcript up to Certificate and not the shared secret: ask now, derive meanwhile.
   const content = certificateVerifyContent(transcript.digest())
   requestSignature(handshake, hello, choice, content)
-  const { master, secrets } = enterHandshakeStage(handshake, choice, server.key, helloHash)
+  const { master, secrets } = enterHandshakeStage(handshake, choice, exchange, helloHash)
   let trafficSecrets: TrafficSecrets | undefined
   let isEstablished = false
   // However it ends, also by a return() from outside while it waits, no secret stays behind.
@@ -181,23 +181,23 @@ function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
 function sendServerHello(
   { context, channel }: Handshake,
   hello: ClientHello,
-  choice: Choice,
+  choice: Greeting['choice'],
   transcript: Transcript,
   isSecond: boolean,
 ) {
-  const key = context.generateKeyShare(choice.group)
+  const exchange = context.exchangeKeys(choice.group, choice.clientShare)
   const serverHello = writeServerHello({
     random: context.random(32),
     legacySessionId: hello.legacySessionId,
     suite: choice.suite,
     group: choice.group,
-    serverShare: key.publicKey,
+    serverShare: exchange.share,
   })
   transcript.add(serverHello)
   channel.sendHandshake(serverHello)
   // §D.4: once a connection, and only for clients that play middlebox compatibility.
   if (!isSecond && hello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
-  return { key }
+  return exchange
 }
 
 function requestSignature(
@@ -221,13 +221,10 @@ function requestSignature(
 function enterHandshakeStage(
   { channel }: Handshake,
   choice: Greeting['choice'],
-  key: ReturnType<ServerContext['generateKeyShare']>,
+  exchange: KeyExchange,
   helloHash: Uint8Array,
 ): { master: MasterStage; secrets: TrafficSecrets } {
-  const stage = new HandshakeStage(
-    hkdf(choice.suite.hash),
-    sharedSecret(key, choice.group, choice.clientShare),
-  )
+  const stage = new HandshakeStage(hkdf(choice.suite.hash), sharedSecretOf(exchange, choice.group))
   const secrets = stage.trafficSecrets(helloHash)
   channel.protectWrites(new RecordProtection(choice.suite, secrets.server))
   channel.protectReads(new RecordProtection(choice.suite, secrets.client))
