@@ -17,13 +17,15 @@ export interface ConnectionHandlers {
 export class Connection {
   readonly #socket: TLSSocket
   readonly #handlers: ConnectionHandlers
-  readonly #framer = new PacketFramer()
+  readonly #framer: PacketFramer
   #isBlocked = false
   #isOver = false
 
-  constructor(socket: TLSSocket, handlers: ConnectionHandlers) {
+  /** @param framer for tests, which look at what it holds. */
+  constructor(socket: TLSSocket, handlers: ConnectionHandlers, framer: PacketFramer = new PacketFramer()) {
     this.#socket = socket
     this.#handlers = handlers
+    this.#framer = framer
     socket.on('data', (chunk: Uint8Array) => this.#read(chunk))
     socket.on('drain', () => {
       this.#isBlocked = false
@@ -73,7 +75,10 @@ export class Connection {
     timeout.removeEventListener('abort', destroy)
   }
 
+  /** Takes all packets at once, so that no chunk waits: what waits is one unfinished packet. */
   #read(chunk: Uint8Array): void {
+    // Nobody takes packets any more, but a key server may go on sending until it has seen our goodbye.
+    if (this.#isOver) return
     this.#framer.push(chunk)
     // A handler may end the connection: what came behind that packet is not looked at.
     while (!this.#isOver) {

@@ -34,6 +34,11 @@ const SLICE_REQUESTS = 32
 const SLICE_MS = 0.5
 /** Received bytes that may wait for their turn: two of the largest packets, so that one always fits whole. */
 const MAX_UNREAD_BYTES = 128 * 1024
+/**
+ * Received chunks that may: a TLS record each, however little is in it. As many as requests may be in flight, so that a
+ * client may put each into a record of its own; a one-byte chunk takes up a hundred times that.
+ */
+const MAX_UNREAD_CHUNKS = 1024
 /** For a client to close after we have; whoever does not is cut off. */
 const LINGER_MS = 1000
 
@@ -212,11 +217,17 @@ export class Connection implements Worker {
   /** Reads from the client only what can be dealt with soon: the rest waits on its side. */
   #regulateReading(): void {
     if (this.#state.name !== 'open') return
-    const shouldPause = this.#isFull() || this.#framer.pendingBytes > MAX_UNREAD_BYTES
+    const shouldPause = this.#isFull() || this.#hasUnread()
     if (shouldPause === this.#isPaused) return
     this.#isPaused = shouldPause
     if (shouldPause) this.#socket.pause()
     else this.#socket.resume()
+  }
+
+  /** Enough has come: the next chunks are read when this connection had its turn. */
+  #hasUnread(): boolean {
+    const { pendingBytes, pendingChunks } = this.#framer
+    return pendingBytes > MAX_UNREAD_BYTES || pendingChunks >= MAX_UNREAD_CHUNKS
   }
 
   #wakeIfWaiting(): void {

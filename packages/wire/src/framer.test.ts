@@ -121,6 +121,32 @@ test('the largest packet fed byte by byte costs linear time', () => {
   assert.ok(performance.now() - started < 3000)
 })
 
+test('the largest packet in one-byte chunks that piled up does not hold up the thread', () => {
+  // An owner that was busy meets them all in one next(). Moving the rest up for each chunk took 3.7 s.
+  const packet = encodePacket(1, { opcode: PING, payload: new Uint8Array(65_528) })
+  const framer = new PacketFramer()
+  for (let at = 0; at < packet.length; at++) framer.push(packet.subarray(at, at + 1))
+  assert.equal(framer.pendingChunks, MAX_PACKET_BYTES)
+  const started = performance.now()
+  const framed = framer.next()
+  const tookMs = performance.now() - started
+  assert.equal(framed && hexOf(framed), packet.toHex())
+  assert.equal(framer.pendingChunks, 0)
+  assert.ok(tookMs < 500, `${tookMs} ms`)
+})
+
+test('chunks are counted until they are read to the end', () => {
+  const framer = new PacketFramer()
+  const packet = encodePacket(1, { opcode: PING })
+  framer.push(new Uint8Array(0))
+  assert.equal(framer.pendingChunks, 0)
+  for (const chunk of chunksOf(joined([packet, packet, packet]), [1, 1, 1500, 1000])) framer.push(chunk)
+  const counts = [framer.pendingChunks]
+  while (framer.next() !== undefined) counts.push(framer.pendingChunks)
+  assert.deepEqual(counts, [5, 3, 2, 0])
+  assert.equal(framer.pendingChunks, 0)
+})
+
 function drain(framer: PacketFramer): FramedPacket[] {
   const framed: FramedPacket[] = []
   for (let next = framer.next(); next !== undefined; next = framer.next()) framed.push(next)

@@ -10,16 +10,18 @@ const INITIAL_BYTES = 1024
  * A packet that lies wholly inside a chunk is a view of that chunk, so a chunk must not be written to afterwards. A
  * packet that comes in pieces is collected in memory of its own: each byte is copied a bounded number of times
  * however small the pieces are. Called `next` until undefined after each `push`, a framer holds at most one
- * unfinished packet (65543 bytes) besides the chunk.
+ * unfinished packet (65543 bytes) besides the chunk. An owner that does not do so must bound what waits, both
+ * `pendingBytes` and `pendingChunks`: a chunk of one byte takes up a hundred times that.
  *
  * @example
  * framer.push(chunk)
  * for (let framed = framer.next(); framed !== undefined; framed = framer.next()) handle(readPacket(framed))
  */
 export class PacketFramer {
-  /** Not yet looked at; more than one only if the owner paused between packets. */
+  /** From `#head` on not yet read to the end; more than one only if the owner paused between packets. */
   readonly #chunks: Uint8Array[] = []
-  /** Read position in the first chunk. */
+  #head = 0
+  /** Read position in the chunk at `#head`. */
   #at = 0
   #unreadBytes = 0
   /** The start of a packet whose rest has not come yet, in `#partial[0..#filled]`. */
@@ -31,6 +33,11 @@ export class PacketFramer {
     return this.#filled + this.#unreadBytes
   }
 
+  /** Chunks that were not read to their end yet; 0 after `next` gave undefined. */
+  get pendingChunks(): number {
+    return this.#chunks.length - this.#head
+  }
+
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return
     // A Buffer's slice() is a view and not a copy: nothing of that kind may leave here.
@@ -40,15 +47,21 @@ export class PacketFramer {
 
   /** The next packet; undefined if its bytes have not all come yet. */
   next(): FramedPacket | undefined {
-    for (let chunk = this.#chunks[0]; chunk !== undefined; chunk = this.#chunks[0]) {
+    for (let chunk = this.#chunks[this.#head]; chunk !== undefined; chunk = this.#chunks[this.#head]) {
       const framed = this.#filled === 0 ? this.#view(chunk) : this.#collect(chunk)
-      if (this.#at === chunk.length) {
-        this.#chunks.shift()
-        this.#at = 0
-      }
+      if (this.#at === chunk.length) this.#dropChunk()
       if (framed !== undefined) return framed
     }
     return undefined
+  }
+
+  /** `shift()` moves all chunks that follow, each time. Moved only when half are read, each is moved once on average. */
+  #dropChunk(): void {
+    this.#at = 0
+    this.#head++
+    if (this.#head * 2 < this.#chunks.length) return
+    this.#chunks.splice(0, this.#head)
+    this.#head = 0
   }
 
   /** A packet that lies in `chunk` as a whole; else its start is set aside. */

@@ -1,0 +1,70 @@
+// A connection without TLS below it: what a client can make it hold, step by step.
+import assert from 'node:assert/strict'
+import { Duplex } from 'node:stream'
+import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
+import { silentLogger } from '@latchkey/core'
+import { encodePacket, encodePong, OPCODES } from '@latchkey/wire'
+import { Connection, type ConnectionContext } from './connection.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
+import { Turns } from './turns.ts'
+
+test('a packet in tens of thousands of one-byte records piles up at the client, not here', async (t) => {
+  const { socket, run, sent } = serve(t)
+  const ping = { opcode: OPCODES.OpPing.code, payload: new Uint8Array(20_000).fill(7) }
+  const packet = encodePacket(1, ping)
+  for (let at = 0; at < packet.length; at++) socket.push(packet.subarray(at, at + 1))
+  await turn()
+  // The thread is busy with others: nothing was taken yet, and what one look may find is bounded.
+  assert.ok(socket.isPaused())
+  const taken = packet.length - socket.readableLength
+  assert.ok(taken > 0 && taken <= 1024, `${taken} chunks were taken`)
+  for (let looks = 0; sent().length === 0; looks++) {
+    assert.ok(looks < 100, 'it is not read on')
+    run()
+    await turn()
+  }
+  assert.deepEqual(sent().toHex(), encodePong(1, ping.payload).toHex())
+  assert.equal(socket.isPaused(), false)
+})
+
+interface Served {
+  readonly socket: Duplex
+  /** Gives the connection its turn: what the thread does when it is not busy with others. */
+  readonly run: () => void
+  readonly sent: () => Uint8Array
+}
+
+function serve(t: { after(end: () => void): void }): Served {
+  const written: Uint8Array[] = []
+  const socket = new Duplex({
+    read: () => {},
+    write: (chunk: Uint8Array, _encoding, done) => {
+      written.push(chunk)
+      done()
+    },
+  })
+  const turns: (() => void)[] = []
+  const context: ConnectionContext = {
+    limits: DEFAULT_LIMITS,
+    turns: new Turns({ schedule: (turn) => turns.push(turn) }),
+    observer: {},
+    logger: silentLogger,
+    anyVersion: false,
+    closed: () => {},
+    answers: {
+      keyStore: { find: () => undefined },
+      observer: {},
+      allow: () => true,
+      authorize: undefined,
+      missingSki: 'internal',
+      lookedUp: () => {},
+    },
+  }
+  const client = { peer: 'test', chain: [], names: '', serial: '' }
+  // All that a connection wants of a TLS socket, a stream has.
+  const connection = new Connection(socket as TLSSocket, client, context)
+  t.after(() => connection.drain('shutdown', 0))
+  return { socket, run: () => turns.shift()?.(), sent: () => Buffer.concat(written) }
+}
