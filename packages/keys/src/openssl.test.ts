@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createPublicKey } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { goldenDer, goldenPem } from '../test/support/golden-keys.ts'
 import { verifyDigest } from '../test/verify-digest.ts'
@@ -69,6 +69,19 @@ describe('OpenSslKey', () => {
   it('refuses a hash that OpenSSL does not have', () => {
     using rsa = OpenSslKey.decode('DER', goldenDer('rsa2048'))
     assert.throws(() => rsa.prepare({ padding: 'pss', hash: 'no-such-hash' }), { code: 'ERR_KEYS_CRYPTO' })
+  })
+
+  it('never decrypts on a context whose padding could not be set', () => {
+    // SM2 keys decrypt, but know no RSA padding: set_rsa_padding fails, each time and not only the first.
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'SM2' })
+    using sm2 = OpenSslKey.decode('DER', privateKey.export({ format: 'der', type: 'pkcs8' }))
+    for (let round = 0; round < 3; round++) {
+      // A decryption that was tried leaves OpenSSL's reasons behind the text; a padding that is refused leaves none.
+      assert.throws(() => sm2.decryptRaw(new Uint8Array(256)), {
+        code: 'ERR_KEYS_CRYPTO',
+        message: 'the private-key operation failed',
+      })
+    }
   })
 
   it('cannot be used after it was disposed, in any way', () => {

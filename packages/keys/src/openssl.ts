@@ -127,16 +127,17 @@ export class OpenSslKey {
    */
   prepare(scheme: DigestScheme): DigestSigner {
     const { EVP_PKEY_sign_init, EVP_PKEY_sign, EVP_get_digestbyname, ...set } = native()
-    const context = this.#context(EVP_PKEY_sign_init)
-    if (scheme.padding !== 'ecdsa') {
+    const context = this.#context((fresh) => {
+      check(EVP_PKEY_sign_init(fresh))
+      if (scheme.padding === 'ecdsa') return
       const md = checkedPointer(EVP_get_digestbyname(scheme.hash))
-      check(set.EVP_PKEY_CTX_set_rsa_padding(context, RSA_PADDING[scheme.padding]))
-      check(set.EVP_PKEY_CTX_set_signature_md(context, md))
+      check(set.EVP_PKEY_CTX_set_rsa_padding(fresh, RSA_PADDING[scheme.padding]))
+      check(set.EVP_PKEY_CTX_set_signature_md(fresh, md))
       if (scheme.padding === 'pss') {
-        check(set.EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST))
-        check(set.EVP_PKEY_CTX_set_rsa_mgf1_md(context, md))
+        check(set.EVP_PKEY_CTX_set_rsa_pss_saltlen(fresh, RSA_PSS_SALTLEN_DIGEST))
+        check(set.EVP_PKEY_CTX_set_rsa_mgf1_md(fresh, md))
       }
-    }
+    })
     return {
       sign: (digest) => {
         this.#pkey()
@@ -176,10 +177,10 @@ export class OpenSslKey {
   decryptRaw(ciphertext: Uint8Array): Uint8Array {
     const openssl = native()
     this.#pkey()
-    if (this.#decrypting === null) {
-      this.#decrypting = this.#context(openssl.EVP_PKEY_decrypt_init)
-      check(openssl.EVP_PKEY_CTX_set_rsa_padding(this.#decrypting, RSA_PADDING.none))
-    }
+    this.#decrypting ??= this.#context((fresh) => {
+      check(openssl.EVP_PKEY_decrypt_init(fresh))
+      check(openssl.EVP_PKEY_CTX_set_rsa_padding(fresh, RSA_PADDING.none))
+    })
     // Written straight into the caller's array: the plaintext must not stay behind in the scratch buffer.
     const plaintext = new Uint8Array(new ArrayBuffer(ciphertext.length))
     usedLength[0] = BigInt(plaintext.length)
@@ -205,11 +206,18 @@ export class OpenSslKey {
     return this.#owned.pkey
   }
 
-  #context(init: (context: Pointer) => number): Pointer {
-    const context = checkedPointer(native().EVP_PKEY_CTX_new(this.#pkey(), null))
-    this.#owned.contexts.push(context)
-    check(init(context))
-    return context
+  /** A context on which all of `makeReady` went well: a half-made one is freed, so that nobody can use it. */
+  #context(makeReady: (fresh: Pointer) => void): Pointer {
+    const { EVP_PKEY_CTX_new, EVP_PKEY_CTX_free } = native()
+    const fresh = checkedPointer(EVP_PKEY_CTX_new(this.#pkey(), null))
+    try {
+      makeReady(fresh)
+    } catch (error) {
+      EVP_PKEY_CTX_free(fresh)
+      throw error
+    }
+    this.#owned.contexts.push(fresh)
+    return fresh
   }
 }
 
