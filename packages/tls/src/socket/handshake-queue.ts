@@ -34,17 +34,20 @@ export class HandshakeQueue {
   readonly #nextTurn = (): void => {
     this.#turnEnds = false
     this.#left = STEPS_A_TURN
-    while (this.#left > 0 && this.length > 0) {
-      const job = this.#waiting[this.#head++] as () => void
-      this.#left--
-      job()
-    }
-    if (this.length === 0) {
-      this.#waiting.length = 0
+    try {
+      while (this.#left > 0 && this.length > 0) {
+        const job = this.#waiting[this.#head++] as () => void
+        this.#left--
+        job()
+      }
+    } finally {
+      // What has run is let go of at once, also when the queue is never empty: each job holds a connection.
+      this.#waiting.splice(0, this.#head)
       this.#head = 0
-    } else if (!this.#turnEnds) {
-      this.#turnEnds = true
-      setImmediate(this.#nextTurn)
+      if (this.length > 0 && !this.#turnEnds) {
+        this.#turnEnds = true
+        setImmediate(this.#nextTurn)
+      }
     }
   }
 }

@@ -2,7 +2,8 @@
 // when the handshake is done, so a client that never finishes costs no stream.
 //
 // What may cross: the signature and its deadline (whichever comes first wins: the connection takes one answer an id);
-// the client's FIN and a pending signature (the call is aborted); destroy() and anything (twice is harmless).
+// the client's FIN and a pending signature (the call is aborted); its FIN and bytes that wait for their turn (the bytes
+// come first); destroy() and anything (twice is harmless).
 import type { Socket } from 'node:net'
 import { concatenate } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
@@ -31,7 +32,7 @@ export interface TransportOptions {
 export interface TransportEvents {
   secured(socket: TlsSocket): void
   /** The handshake did not come to its end. */
-  failed(error: TlsError, socket: Socket): void
+  failed(error: TlsError, socket: Socket, serverName: string): void
   /** The handshake is over, either way. */
   settled(): void
 }
@@ -41,6 +42,9 @@ const MAX_JOINED_BYTES = 4096
 
 /** How long a closing side waits for the other before it lets go. */
 const LINGER_MS = 2000
+
+/** How long the last bytes may take to leave, which are at most a socket's high-water mark of 64 kB. */
+const FLUSH_MS = 60_000
 
 export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly socket: Socket
@@ -55,7 +59,11 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   // Chunks that wait for their turn; the socket is paused meanwhile, so there are few.
   #delayed: Uint8Array[] | undefined
   #afterDrain: ((error?: Error | null) => void) | undefined
+  // The FIN that came behind them.
+  #isEndDelayed = false
   #isSettled = false
+  // The stream has been told that nothing more comes.
+  #isInputEnded = false
 
   /** Takes over an accepted socket. From here on the socket's events hold the transport. */
   static accept(socket: Socket, options: TransportOptions, events: TransportEvents): ServerTransport {
@@ -97,11 +105,15 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     const chunks = this.#delayed ?? []
     this.#delayed = undefined
     for (const chunk of chunks) this.#connection.receive(chunk)
-    if (this.#stream === undefined && this.socket.isPaused()) this.socket.resume()
+    const stream = this.#stream
+    // Not before somebody reads the stream: until then its own buffer may fill, as that of a net.Socket does.
+    if (stream === undefined || stream.readableLength < stream.readableHighWaterMark) this.resume()
+    if (this.#isEndDelayed) this.#onEnd()
   }
 
   readonly #onEnd = (): void => {
-    if (this.#stream !== undefined && !this.#options.requireCloseNotify) this.#stream.push(null)
+    if (this.#delayed !== undefined) this.#isEndDelayed = true
+    else if (this.#stream !== undefined && !this.#options.requireCloseNotify) this.ended()
     else this.#connection.transportEnded()
   }
 
@@ -114,7 +126,12 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.#connection.fail('ERR_TLS_TRANSPORT', 'the connection was closed')
     this.#clearTimers()
     this.#releaseWriter()
-    this.#stream?.destroy()
+    if (!this.#isOver()) this.#stream?.destroy()
+  }
+
+  /** Both sides have ended: a reader may still be busy with what came, and the stream closes when it is done. */
+  #isOver(): boolean {
+    return this.#isInputEnded && this.#stream?.writableEnded === true
   }
 
   readonly #onDrain = (): void => this.#releaseWriter()
@@ -144,7 +161,9 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   data(bytes: Uint8Array): void {
-    if (this.#stream?.push(bytes) === false) this.socket.pause()
+    outside(() => {
+      if (this.#stream?.push(bytes) === false) this.socket.pause()
+    })
   }
 
   sign(id: number, request: SignRequest): void {
@@ -162,7 +181,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       return
     }
     if (answer instanceof Uint8Array) {
-      this.#connection.signed(id, answer)
+      this.#answer(id, answer)
       return
     }
     const timer = setTimeout(() => {
@@ -170,10 +189,16 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       abort.abort()
     }, timeoutMs)
     this.#signing = { abort, timer }
-    answer.then(
-      (signature) => this.#signatureCame(() => this.#connection.signed(id, signature)),
+    // Of what is no promise (a signer in JavaScript can return anything) it makes one.
+    Promise.resolve(answer).then(
+      (signature) => this.#signatureCame(() => this.#answer(id, signature)),
       (cause: unknown) => this.#signatureCame(() => this.#connection.signFailed(id, cause)),
     )
+  }
+
+  #answer(id: number, signature: unknown): void {
+    if (signature instanceof Uint8Array) this.#connection.signed(id, signature)
+    else this.#connection.signFailed(id, new TypeError('a signer answers with a Uint8Array'))
   }
 
   #signatureCame(go: () => void): void {
@@ -191,21 +216,29 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
 
   established(session: Session): void {
     this.#settle()
-    this.#stream = new TlsSocket(this, session, this.#options)
-    this.#events.secured(this.#stream)
+    const stream = new TlsSocket(this, session, this.#options)
+    // As in node:tls: a client that resets its connection is no reason to end a process that did not listen for it.
+    stream.on('error', () => {})
+    this.#stream = stream
+    outside(() => this.#events.secured(stream))
   }
 
   ended(): void {
-    this.#stream?.push(null)
+    this.#isInputEnded = true
+    outside(() => {
+      this.#stream?.push(null)
+      this.#stream?.read(0) // an empty stream ends also when nobody reads it, as net.Socket does
+    })
   }
 
   closed(error: TlsError | undefined): void {
     const stream = this.#stream
     if (stream === undefined) {
       this.#settle()
-      if (error !== undefined) this.#events.failed(error, this.socket)
+      if (error !== undefined)
+        outside(() => this.#events.failed(error, this.socket, this.#connection.serverName))
       this.#hangUp()
-    } else if (error !== undefined && !stream.destroyed) {
+    } else if (error !== undefined && !this.#isOver()) {
       stream.destroy(error)
     }
   }
@@ -219,9 +252,9 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     else done()
   }
 
-  end(): void {
+  end(done: (error?: Error | null) => void): void {
     this.#connection.close()
-    this.#hangUp()
+    this.#hangUp(done)
   }
 
   resume(): void {
@@ -229,7 +262,8 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   destroy(): void {
-    this.#connection.close()
+    // No close_notify: what breaks off must not look complete (RFC 8446 §6.1).
+    this.#connection.fail('ERR_TLS_TRANSPORT', 'the stream was destroyed')
     this.#clearTimers()
     this.socket.destroy()
   }
@@ -243,18 +277,45 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.#events.settled()
   }
 
-  /** Half-closes behind what was written and waits a little for the peer: a reset could overtake our last bytes. */
-  #hangUp(): void {
+  /**
+   * Half-closes behind what was written and waits a little for the peer: a reset could overtake our last bytes. `done`
+   * comes when they have gone, or cannot any more.
+   */
+  #hangUp(done: (error?: Error | null) => void = () => {}): void {
     const { socket } = this
-    if (socket.destroyed) return
-    socket.end()
-    if (this.#stream === undefined) socket.resume() // what still comes is dropped by the closed connection
-    this.#lingerTimer ??= setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    if (socket.destroyed) {
+      done()
+      return
+    }
+    const isEstablished = this.#stream !== undefined
+    this.#letGoIn(isEstablished ? FLUSH_MS : LINGER_MS)
+    socket.end((error?: Error | null) => {
+      if (isEstablished) this.#letGoIn(this.#options.allowHalfOpen ? undefined : LINGER_MS)
+      done(error)
+    })
+    if (!isEstablished) socket.resume() // what still comes is dropped by the closed connection
+  }
+
+  #letGoIn(timeoutMs: number | undefined): void {
+    clearTimeout(this.#lingerTimer)
+    if (timeoutMs === undefined || this.socket.destroyed) return
+    this.#lingerTimer = setTimeout(() => (this.#stream ?? this.socket).destroy(), timeoutMs).unref()
   }
 
   #clearTimers(): void {
     clearTimeout(this.#handshakeTimer)
     clearTimeout(this.#lingerTimer)
     this.cancelSign()
+  }
+}
+
+/** What a listener throws is no failure of the connection that calls it: it goes where such exceptions always go. */
+function outside(callListeners: () => void): void {
+  try {
+    callListeners()
+  } catch (error) {
+    process.nextTick(() => {
+      throw error
+    })
   }
 }

@@ -38,7 +38,7 @@ const queue = new HandshakeQueue()
 
 /**
  * A TCP server whose connections are TLS: emits `secureConnection` (TlsSocket) once a handshake is done, and
- * `tlsClientError` (TlsError, net.Socket) for one that failed.
+ * `tlsClientError` (TlsError, net.Socket, server name or '') for one that failed.
  */
 export function createTlsServer(
   options: TlsServerOptions,
@@ -87,13 +87,14 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
   let handshakes = 0
   const events = {
     secured: (socket: TlsSocket) => void server.emit('secureConnection', socket),
-    failed: (error: TlsError, socket: Socket) => void server.emit('tlsClientError', error, socket),
+    failed: (error: TlsError, socket: Socket, serverName: string) =>
+      void server.emit('tlsClientError', error, socket, serverName),
     settled: () => void handshakes--,
   }
   server.on('connection', (socket: Socket) => {
     if (handshakes >= maxHandshakes) {
+      server.emit('tlsClientError', new TlsError('ERR_TLS_OVERLOADED'), socket, '')
       socket.destroy() // before any byte: no alert
-      server.emit('tlsClientError', new TlsError('ERR_TLS_OVERLOADED'), socket)
       return
     }
     handshakes++

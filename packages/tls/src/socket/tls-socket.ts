@@ -8,16 +8,17 @@ export interface SecureTransport {
   readonly socket: Socket
   /** Seals and sends; `done` comes when more may follow. */
   send(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void
-  /** Sends close_notify and half-closes, once everything before it has gone. */
-  end(): void
+  /** Sends close_notify and half-closes; `done` comes once everything has gone, or cannot any more. */
+  end(done: (error?: Error | null) => void): void
   /** The reader has room again. */
   resume(): void
-  /** Drops everything. */
+  /** Drops everything, without close_notify: the peer learns that it was not the end. */
   destroy(): void
 }
 
 export class TlsSocket extends Duplex {
   readonly #transport: SecureTransport
+  #forwardsTimeout = false
   /** What was negotiated. */
   readonly session: Session
   /** As `tls.TLSSocket` has it. */
@@ -97,7 +98,8 @@ export class TlsSocket extends Duplex {
       else this.once('timeout', callback)
     }
     socket.setTimeout(timeoutMs)
-    if (socket.listenerCount('timeout') === 0) socket.on('timeout', () => this.emit('timeout'))
+    if (!this.#forwardsTimeout) socket.on('timeout', () => this.emit('timeout'))
+    this.#forwardsTimeout = true
     return this
   }
 
@@ -151,8 +153,7 @@ export class TlsSocket extends Duplex {
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    this.#transport.end()
-    callback()
+    this.#transport.end(callback)
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
