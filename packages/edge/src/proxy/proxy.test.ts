@@ -7,7 +7,7 @@ import {
   request as httpRequest,
   type RequestOptions,
 } from 'node:http'
-import { type AddressInfo, connect, createServer as createNetServer } from 'node:net'
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { test } from 'node:test'
@@ -510,6 +510,45 @@ test('proxy: more pipelined requests than allowed are refused', async () => {
   const one = 'GET / HTTP/1.1\r\nHost: site.test\r\n\r\n'
   const received = await edge.exchange(`${one}${one}${GET}`)
   assert.deepEqual(received.match(/HTTP\/1.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 503'])
+})
+
+for (const [name, fields] of [
+  ['CONNECT', ''],
+  ['CONNECT with a body to come', 'Content-Length: 5\r\n'],
+] as const) {
+  test(`proxy: response desync: a pipelined ${name} is not answered before the requests in front of it`, async () => {
+    let asked = 0
+    await using edge = await startTestEdge(
+      (request, response) => {
+        if (request.url === '/fast') response.end('fast')
+        else asked++
+      },
+      { originSockets: 2, originQueue: 0 },
+    )
+    const slow = 'GET / HTTP/1.1\r\nHost: site.test\r\n\r\n'
+    const connecting = `CONNECT x.test:1 HTTP/1.1\r\nHost: x.test:1\r\n${fields}\r\n`
+    const client = connect(edge.port, '127.0.0.1')
+    let received = ''
+    client.on('error', () => {}).on('data', (part: Buffer) => (received += part.toString()))
+    client.write(slow + slow)
+    while (asked < 2) await sleep(1)
+    client.write(connecting)
+    await new Promise((resolve) => client.once('close', resolve))
+    assert.equal(received, '', 'a 405 would pass for the answer to GET')
+    // Each of them holds one of the two places at the origin.
+    while (edge.proxy.active > 0) await sleep(1)
+    assert.equal((await ask(edge.port, { agent: false, path: '/fast' })).text, 'fast')
+  })
+}
+
+test('proxy: a CONNECT does not keep a connection open whose client does not close', async () => {
+  await using edge = await startTestEdge(() => {})
+  const accepted = once(edge.server, 'connection')
+  const client = connect({ port: edge.port, host: '127.0.0.1', allowHalfOpen: true })
+  client.resume().write('CONNECT x.test:1 HTTP/1.1\r\nHost: x.test:1\r\n\r\n')
+  const [socket] = (await accepted) as [Socket]
+  await new Promise((resolve) => socket.once('close', resolve))
+  client.destroy()
 })
 
 test('proxy: OPTIONS reaches the origin, or the edge if that is as far as it may go', async () => {

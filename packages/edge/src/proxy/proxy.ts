@@ -40,9 +40,7 @@ export function attachProxy(server: Server, options: ProxyOptions): Proxy {
   server.on('request', (request, response) => proxy.handle(request, response))
   // RFC 9110 §10.1.1: whether to continue is the origin's decision, so Expect goes on with the rest.
   server.on('checkContinue', (request, response) => proxy.handle(request, response))
-  server.on('connect', (_request, socket) => {
-    socket.end(rawErrorResponse(405, EDGE_ERRORS.ERR_EDGE_METHOD.text))
-  })
+  server.on('connect', (request) => proxy.refuseTunnel(request))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => proxy.refuse(error, socket))
   return proxy
 }
@@ -119,6 +117,20 @@ export class Proxy {
     this.#logRefusal('info', `request refused: ${code}`, { code })
     const status = PARSER_STATUS[code] ?? 400
     socket.end(rawErrorResponse(status, EDGE_ERRORS.ERR_EDGE_BAD_REQUEST.text), () => socket.destroy())
+  }
+
+  /**
+   * CONNECT: what is in front of it on the connection goes with it, as an answer to CONNECT would be taken for theirs.
+   * `node:http` has let go of the socket by now and neither handles its errors nor ends its responses.
+   */
+  refuseTunnel({ socket }: IncomingMessage): void {
+    socket.on('error', () => {})
+    if ((this.#perSocket.get(socket) ?? 0) === 0) {
+      socket.end(rawErrorResponse(405, EDGE_ERRORS.ERR_EDGE_METHOD.text), () => socket.destroy())
+      return
+    }
+    for (const response of this.#underWay) if (response.req.socket === socket) response.destroy()
+    socket.destroy()
   }
 
   #forward(request: IncomingMessage, response: ServerResponse): void {
