@@ -102,8 +102,8 @@ export class Exchange {
   #upload(originRequest: ClientRequest): void {
     const request = this.#request
     request.once('end', () => {
-      for (const [name, value] of trailerFields(request.rawTrailers))
-        originRequest.addTrailers([[name, value]])
+      // In one call: each replaces what the one before it has set.
+      originRequest.addTrailers(trailerFields(request.rawTrailers))
     })
     request.pipe(originRequest)
   }

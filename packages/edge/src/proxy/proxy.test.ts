@@ -282,6 +282,16 @@ test('proxy: trailers pass in both directions', async () => {
   assert.match(received, /\r\n0\r\nX-Checksum: out\r\n\r\n$/)
 })
 
+test('proxy: trailers lost: all request trailers reach the origin, not the last alone', async () => {
+  await using edge = await startTestEdge((request, response) => {
+    request.resume().on('end', () => response.end(`origin saw ${request.rawTrailers.join(' ')}.`))
+  })
+  const received = await edge.exchange(
+    'POST / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nDigest: one\r\nX-Two: two\r\nX-Two: three\r\n\r\n',
+  )
+  assert.match(received, /origin saw Digest one X-Two two X-Two three\./)
+})
+
 test('proxy: 100-continue is the decision of the origin', async () => {
   const origin = createServer((_request, response) => response.writeHead(413).end('too large'))
   origin.on('checkContinue', (request, response) => {
