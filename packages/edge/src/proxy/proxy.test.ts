@@ -541,7 +541,7 @@ for (const [name, fields] of [
     let received = ''
     client.on('error', () => {}).on('data', (part: Buffer) => (received += part.toString()))
     client.write(slow + slow)
-    while (asked < 2) await sleep(1)
+    await bothArrived.promise
     client.write(connecting)
     await new Promise((resolve) => client.once('close', resolve))
     assert.equal(received, '', 'a 405 would pass for the answer to GET')
