@@ -527,11 +527,12 @@ for (const [name, fields] of [
   ['CONNECT with a body to come', 'Content-Length: 5\r\n'],
 ] as const) {
   test(`proxy: response desync: a pipelined ${name} is not answered before the requests in front of it`, async () => {
+    const bothArrived = Promise.withResolvers<void>()
     let asked = 0
     await using edge = await startTestEdge(
       (request, response) => {
         if (request.url === '/fast') response.end('fast')
-        else asked++
+        else if (++asked === 2) bothArrived.resolve()
       },
       { originSockets: 2, originQueue: 0 },
     )
