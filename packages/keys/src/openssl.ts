@@ -172,6 +172,7 @@ export class OpenSslKey {
    * gives as many bytes as the modulus has.
    *
    * @param ciphertext as long as the modulus, and less than it.
+   * @returns memory of its own: wiping it is the caller's part.
    * @throws {KeysError} ERR_KEYS_CRYPTO, ERR_KEYS_DISPOSED
    */
   decryptRaw(ciphertext: Uint8Array): Uint8Array {
@@ -184,9 +185,14 @@ export class OpenSslKey {
     // Written straight into the caller's array: the plaintext must not stay behind in the scratch buffer.
     const plaintext = new Uint8Array(new ArrayBuffer(ciphertext.length))
     usedLength[0] = BigInt(plaintext.length)
-    check(openssl.EVP_PKEY_decrypt(this.#decrypting, plaintext, usedLength, ciphertext, ciphertext.length))
-    if (Number(usedLength[0]) !== plaintext.length) throw failure()
-    return plaintext
+    try {
+      check(openssl.EVP_PKEY_decrypt(this.#decrypting, plaintext, usedLength, ciphertext, ciphertext.length))
+      if (Number(usedLength[0]) !== plaintext.length) throw failure()
+      return plaintext
+    } catch (error) {
+      plaintext.fill(0) // whatever OpenSSL wrote before it failed
+      throw error
+    }
   }
 
   get isDisposed(): boolean {

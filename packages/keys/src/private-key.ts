@@ -64,6 +64,7 @@ export interface PrivateKey {
    * Raw RSA: m = c^d mod n as exactly k bytes, big-endian, padding still in place, in constant time. Absent where
    * the key is not RSA or its home cannot do it.
    *
+   * @returns memory that nobody else has: the caller wipes it.
    * @throws {KeysError} ERR_KEYS_CRYPTO if the ciphertext is larger than the modulus.
    */
   decryptRaw?(ciphertext: Uint8Array, options?: { signal?: AbortSignal }): MaybePromise<Uint8Array>

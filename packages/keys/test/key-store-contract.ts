@@ -251,6 +251,17 @@ export function keyStoreContract(name: string, open: () => Promise<OpenedStore>)
       }
     })
 
+    it('decrypts into memory that nobody else has, so that the caller can wipe it', async () => {
+      for (const { decrypt, modulus } of decryptors(opened.store)) {
+        const ciphertext = integerBytes(2n, modulus.length)
+        const first = await decrypt(ciphertext)
+        const second = await decrypt(ciphertext)
+        assert.equal(first.buffer.byteLength, first.length)
+        first.fill(0)
+        assert.ok(second.some((byte) => byte !== 0))
+      }
+    })
+
     it('does not decrypt for a caller who has gone', async () => {
       const reason = new Error('the client went away')
       for (const key of opened.store.list()) {

@@ -22,6 +22,8 @@ export type KeyOperation = SignOpcodeRow<SignatureAlgorithm> | DecryptOpcodeRow
 export interface Success {
   readonly opcode: number
   readonly payload: Uint8Array | undefined
+  /** The payload is a plaintext: ours to wipe, see {@link wipeAnswer}. */
+  readonly isSecret: boolean
 }
 
 /** A request that got no answer. `stage` decides the log line: the look-up of the key, or the operation? */
@@ -39,6 +41,11 @@ export class Failure {
 }
 
 export type Answer = Success | Failure
+
+/** For whoever took an answer and has no more use for it, sent or not. */
+export function wipeAnswer(answered: Answer): void {
+  if (!(answered instanceof Failure) && answered.isSecret) answered.payload?.fill(0)
+}
 
 export interface AnswerOptions {
   readonly keyStore: Pick<KeyStore, 'find'>
@@ -73,7 +80,7 @@ function answerByOpcode(
   if (row === undefined) return failure('ERR_KEYLESS_BAD_OPCODE', `opcode ${request.operation.opcode}`)
   switch (row.kind) {
     case 'ping':
-      return { opcode: OPCODES.OpPong.code, payload: request.operation.payload }
+      return { opcode: OPCODES.OpPong.code, payload: request.operation.payload, isSecret: false }
     case 'sign':
       return withKey(request, row as SignOpcodeRow<SignatureAlgorithm>, signal, options)
     case 'decrypt':
@@ -156,7 +163,7 @@ function sign(
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key cannot do ${algorithm}`)
   }
   const signature = attempt(() => key.sign(algorithm, input, { signal }), operationBroken)
-  return whenReady(signature, (bytes) => (bytes instanceof Failure ? bytes : success(bytes)))
+  return whenReady(signature, (bytes) => (bytes instanceof Failure ? bytes : success(bytes, false)))
 }
 
 /**
@@ -169,15 +176,15 @@ function decrypt(key: PrivateKey, ciphertext: Uint8Array, signal: AbortSignal): 
   const plaintext = attempt(() => key.decryptRaw?.(ciphertext, { signal }) ?? NO_BYTES, operationBroken)
   return whenReady(plaintext, (bytes) => {
     if (bytes instanceof Failure) return bytes
-    return bytes.length === Math.ceil(modulusBits / 8)
-      ? success(bytes)
-      : failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key store did not answer with raw RSA')
+    if (bytes.length === Math.ceil(modulusBits / 8)) return success(bytes, true)
+    bytes.fill(0)
+    return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key store did not answer with raw RSA')
   })
 }
 
-function success(payload: Uint8Array): Answer {
+function success(payload: Uint8Array, isSecret: boolean): Answer {
   if (payload.length === 0) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key store answered nothing')
-  return { opcode: OPCODES.OpResponse.code, payload }
+  return { opcode: OPCODES.OpResponse.code, payload, isSecret }
 }
 
 function failure(code: KeylessErrorCode, reason: string): Failure {

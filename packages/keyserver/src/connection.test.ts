@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { silentLogger } from '@latchkey/core'
-import { encodePacket, encodePong, OPCODES } from '@latchkey/wire'
+import { encodePacket, encodePong, encodeResponse, OPCODES } from '@latchkey/wire'
+import { storeOf, testKey } from '../test/support/test-keys.ts'
 import { Connection, type ConnectionContext } from './connection.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import { Turns } from './turns.ts'
@@ -29,19 +30,43 @@ test('a packet in tens of thousands of one-byte records piles up at the client, 
   assert.equal(socket.isPaused(), false)
 })
 
+test('a reply with a decrypted premaster secret has memory of its own, and is wiped when it was sent', async (t) => {
+  const { ski, keyType, publicKey, source, algorithms } = testKey('rsa2048')
+  const sign = (): Uint8Array => new Uint8Array(256)
+  const decryptRaw = (): Uint8Array => new Uint8Array(256).fill(0xa5)
+  const key = { ski, keyType, publicKey, source, algorithms, sign, decryptRaw }
+  const { socket, run, sent, written } = serve(t, storeOf(key))
+  const ask = { opcode: OPCODES.OpRSADecrypt.code, ski, payload: new Uint8Array(256) }
+  socket.push(encodePacket(1, ask))
+  await turn()
+  run()
+  await turn()
+  assert.equal(sent().toHex(), encodeResponse(1, decryptRaw()).toHex())
+  assert.equal(written.length, 1)
+  for (const bytes of written) {
+    assert.equal(bytes.buffer.byteLength, bytes.length)
+    assert.ok(bytes.every((byte) => byte === 0))
+  }
+})
+
 interface Served {
   readonly socket: Duplex
   /** Gives the connection its turn: what the thread does when it is not busy with others. */
   readonly run: () => void
+  /** What the client gets. */
   readonly sent: () => Uint8Array
+  /** The memory that it was in. */
+  readonly written: readonly Uint8Array[]
 }
 
-function serve(t: { after(end: () => void): void }): Served {
+function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Served {
   const written: Uint8Array[] = []
+  const sent: Uint8Array[] = []
   const socket = new Duplex({
     read: () => {},
     write: (chunk: Uint8Array, _encoding, done) => {
       written.push(chunk)
+      sent.push(new Uint8Array(chunk))
       done()
     },
   })
@@ -54,7 +79,7 @@ function serve(t: { after(end: () => void): void }): Served {
     anyVersion: false,
     closed: () => {},
     answers: {
-      keyStore: { find: () => undefined },
+      keyStore,
       observer: {},
       allow: () => true,
       authorize: undefined,
@@ -66,5 +91,5 @@ function serve(t: { after(end: () => void): void }): Served {
   // All that a connection wants of a TLS socket, a stream has.
   const connection = new Connection(socket as TLSSocket, client, context)
   t.after(() => connection.drain('shutdown', 0))
-  return { socket, run: () => turns.shift()?.(), sent: () => Buffer.concat(written) }
+  return { socket, run: () => turns.shift()?.(), sent: () => Buffer.concat(sent), written }
 }

@@ -8,22 +8,13 @@
 // connection under the last replies (RFC 1122 §4.2.2.13).
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
-import {
-  encodeError,
-  encodePacket,
-  type FramedPacket,
-  KEYLESS_ERRORS,
-  KeylessError,
-  type KeylessErrorCode,
-  PacketFramer,
-  type Packet,
-  readPacket,
-} from '@latchkey/wire'
-import { type Answer, answer, type AnswerOptions, Failure } from './answer.ts'
+import { type FramedPacket, KeylessError, type Packet, PacketFramer, readPacket } from '@latchkey/wire'
+import { type Answer, answer, type AnswerOptions, Failure, wipeAnswer } from './answer.ts'
 import type { Client } from './client.ts'
 import { KeyRequest } from './key-request.ts'
 import type { Limits } from './limits.ts'
 import type { ConnectionEnd, KeyServerObserver, RequestOutcome } from './observer.ts'
+import { encodeReply, errorPacket, wireByte } from './reply.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { logArrival, logFailure } from './request-log.ts'
 import type { Turns, Worker } from './turns.ts'
@@ -169,7 +160,7 @@ export class Connection implements Worker {
   #await(answered: Promise<Answer>, request: KeyRequest, abort: AbortController, takenAt: number): void {
     const settle = (outcome: Answer): void => {
       clearTimeout(deadline)
-      if (!this.#inFlight.delete(abort)) return
+      if (!this.#inFlight.delete(abort)) return wipeAnswer(outcome)
       this.#reply(outcome, request, takenAt)
       this.#context.turns.add(this)
     }
@@ -186,13 +177,7 @@ export class Connection implements Worker {
 
   #reply(answered: Answer, request: KeyRequest, takenAt: number): void {
     const { observer, logger } = this.#context
-    let result = answered
-    let packet = result instanceof Failure ? undefined : encodeSuccess(request.id, result)
-    if (packet instanceof Failure) {
-      result = packet
-      packet = undefined
-    }
-    const failure = result instanceof Failure ? result : undefined
+    const { packet, isSecret, failure } = encodeReply(request.id, answered)
     if (failure !== undefined) logFailure(logger, request, failure)
     const outcome: RequestOutcome = {
       opcode: request.operation.opcode,
@@ -204,7 +189,7 @@ export class Connection implements Worker {
       observer.replyWritten === undefined
         ? undefined
         : (): void => observer.replyWritten?.(outcome, performance.now() - takenAt)
-    this.#writer.add(packet ?? errorPacket(request.id, failure?.code ?? 'ERR_KEYLESS_INTERNAL'), onWritten)
+    this.#writer.add(packet, { isSecret, onWritten })
   }
 
   #onData(chunk: Uint8Array): void {
@@ -291,23 +276,4 @@ export class Connection implements Worker {
     const { end } = this.#state
     return end === 'end' && this.#framer.pendingBytes > 0 ? 'partial' : end
   }
-}
-
-/** An answer that is too large for a packet cannot be given. */
-function encodeSuccess(id: number, answered: Exclude<Answer, Failure>): Uint8Array | Failure {
-  const { opcode, payload } = answered
-  try {
-    return encodePacket(id, payload === undefined ? { opcode } : { opcode, payload })
-  } catch (error) {
-    if (!(error instanceof KeylessError)) throw error
-    return new Failure(error.code, 'operation', error.message)
-  }
-}
-
-function errorPacket(id: number, code: KeylessErrorCode): Uint8Array {
-  return encodeError(id, wireByte(code))
-}
-
-function wireByte(code: KeylessErrorCode): number {
-  return KEYLESS_ERRORS[code].wire ?? KEYLESS_ERRORS.ERR_KEYLESS_INTERNAL.wire
 }

@@ -8,6 +8,13 @@ export interface ReplyWriterEvents {
   readonly stuck: () => void
 }
 
+export interface ReplyOptions {
+  /** The packet is all of its buffer, and is wiped when it has left this process or never will. Default: false. */
+  readonly isSecret?: boolean
+  /** Called when these bytes have left this process. */
+  readonly onWritten?: (() => void) | undefined
+}
+
 /**
  * Gathers encoded replies until `flush`. `queuedBytes` is what a slow reader makes this process hold: the owner stops
  * taking requests when it is too much, which is why replies that wait here are bounded.
@@ -18,6 +25,10 @@ export class ReplyWriter {
   readonly #timer: NodeJS.Timeout
   #gathered: Uint8Array[] = []
   #gatheredBytes = 0
+  /** A secret reply is among the gathered: they are wiped together. */
+  #isSecret = false
+  /** Writes with a secret in them that are under way. */
+  readonly #secretWrites = new Set<Uint8Array>()
   #onWritten: (() => void)[] = []
   #writesUnderWay = 0
 
@@ -34,9 +45,9 @@ export class ReplyWriter {
     return this.#gatheredBytes + this.#socket.writableLength
   }
 
-  /** @param onWritten called when these bytes have left this process. */
-  add(packet: Uint8Array, onWritten?: () => void): void {
+  add(packet: Uint8Array, { isSecret = false, onWritten }: ReplyOptions = {}): void {
     this.#gathered.push(packet)
+    this.#isSecret ||= isSecret
     this.#gatheredBytes += packet.length
     if (onWritten !== undefined) this.#onWritten.push(onWritten)
   }
@@ -44,15 +55,17 @@ export class ReplyWriter {
   /** One write for everything gathered: one system call and full TLS records. */
   flush(): void {
     if (this.#gathered.length === 0 || !this.#socket.writable) return
-    const [first] = this.#gathered
-    const bytes = this.#gathered.length === 1 && first !== undefined ? first : Buffer.concat(this.#gathered)
+    const bytes = this.#join()
     const onWritten = this.#onWritten
+    if (this.#isSecret) this.#secretWrites.add(bytes)
+    this.#isSecret = false
     this.#gathered = []
     this.#gatheredBytes = 0
     this.#onWritten = []
     if (this.#writesUnderWay++ === 0) this.#timer.refresh()
     this.#socket.write(bytes, (error) => {
       this.#writesUnderWay--
+      if (this.#secretWrites.delete(bytes)) bytes.fill(0)
       if (error !== undefined && error !== null) return
       this.#timer.refresh()
       for (const each of onWritten) each()
@@ -60,7 +73,26 @@ export class ReplyWriter {
     })
   }
 
+  /** The socket is closed. */
   stop(): void {
     clearTimeout(this.#timer)
+    const left = this.#isSecret ? this.#gathered : []
+    for (const bytes of [...left, ...this.#secretWrites]) bytes.fill(0)
+    this.#secretWrites.clear()
+  }
+
+  #join(): Uint8Array {
+    const [first] = this.#gathered
+    if (this.#gathered.length === 1 && first !== undefined) return first
+    if (!this.#isSecret) return Buffer.concat(this.#gathered)
+    // Not Buffer.concat: its memory is a piece of a pool, in which others find what was left there.
+    const bytes = new Uint8Array(this.#gatheredBytes)
+    let end = 0
+    for (const packet of this.#gathered) {
+      bytes.set(packet, end)
+      end += packet.length
+      packet.fill(0)
+    }
+    return bytes
   }
 }

@@ -197,6 +197,41 @@ test('a key store that decrypts and strips the padding is no padding oracle: err
   )
 })
 
+test('a decrypted premaster secret is not left in the array that the key store answered', async (t) => {
+  const { ski, keyType, publicKey, source, algorithms } = RSA
+  const answers = [256, 48].map((length) => new Uint8Array(length).fill(0xa5)) // the second is refused
+  const key: PrivateKey = {
+    ski,
+    keyType,
+    publicKey,
+    source,
+    algorithms,
+    sign: () => new Uint8Array(256),
+    decryptRaw: (ciphertext) => answers[ciphertext[0] ?? 0] ?? new Uint8Array(),
+  }
+  const client = await (await startServer(t, { keyStore: storeOf(key) })).connect()
+  const ask = (which: number): ReturnType<typeof client.ask> =>
+    client.ask(which, { opcode: OPCODES.OpRSADecrypt.code, ski, payload: new Uint8Array(256).fill(which) })
+  assert.deepEqual((await ask(0)).operation.payload, new Uint8Array(256).fill(0xa5))
+  assert.equal(errorByte(await ask(1)), 1)
+  for (const answer of answers) assert.ok(answer.every((byte) => byte === 0))
+})
+
+test('a decrypted premaster secret that comes after its deadline is wiped', async (t) => {
+  const { ski, keyType, publicKey, source, algorithms } = RSA
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const sign = (): Uint8Array => new Uint8Array(256)
+  const key: PrivateKey = { ski, keyType, publicKey, source, algorithms, sign, decryptRaw: () => promise }
+  const { connect } = await startServer(t, { keyStore: storeOf(key), limits: { operationTimeoutMs: 50 } })
+  const client = await connect()
+  const ask = { opcode: OPCODES.OpRSADecrypt.code, ski, payload: new Uint8Array(256) }
+  assert.equal(errorByte(await client.ask(1, ask)), 1)
+  const late = new Uint8Array(256).fill(0xa5)
+  resolve(late)
+  await client.ask(2, { opcode: OPCODES.OpPing.code })
+  assert.ok(late.every((byte) => byte === 0))
+})
+
 test('allow switches operations off for everyone', async (t) => {
   const { connect } = await startServer(t, {
     keyStore: storeOf(RSA),

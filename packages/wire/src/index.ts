@@ -29,6 +29,7 @@ export {
   encodePacket,
   encodePong,
   encodeResponse,
+  encodeSecretResponse,
   type FramedPacket,
   type Header,
   HEADER_BYTES,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import test from 'node:test'
 import * as fc from 'fast-check'
 import { anyId, anyOperation } from '../test/properties.ts'
@@ -9,6 +10,7 @@ import {
   encodePacket,
   encodePong,
   encodeResponse,
+  encodeSecretResponse,
   HEADER_BYTES,
   MAX_PACKET_BYTES,
   readHeader,
@@ -139,4 +141,23 @@ test('the replies', () => {
   assert.equal(start(encodePong(42)), '0000002a110001f22003f10000000000000000')
   assert.equal(start(encodePong(42, Uint8Array.of(9))), '0000002a110001f2120001092003ed00000000')
   assert.equal(start(encodeError(42, 2)), '0000002a110001ff120001022003ed00000000')
+})
+
+test('a decrypted premaster secret is written to no memory that other packets share', () => {
+  const secret = randomBytes(256)
+  const packet = encodeSecretResponse(9, secret)
+  assert.equal(packet.buffer.byteLength, packet.length)
+  const shared = Buffer.from(encodePong(1).buffer)
+  assert.equal(shared.indexOf(secret), -1)
+})
+
+for (const length of [0, 1, 256, 1024, 5000]) {
+  test(`a secret response of ${length} bytes is a response like any other`, () => {
+    const payload = new Uint8Array(length).fill(7)
+    assert.deepEqual(encodeSecretResponse(9, payload), new Uint8Array(encodeResponse(9, payload)))
+  })
+}
+
+test('a secret response of too much is refused', () => {
+  assert.throws(() => encodeSecretResponse(9, new Uint8Array(65_600)), { code: 'ERR_KEYLESS_TOO_LARGE' })
 })

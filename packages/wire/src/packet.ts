@@ -95,7 +95,7 @@ export function readPacket(
  *
  * @param id any u32.
  * @param options.pad false leaves the padding away: every reader must take that too.
- * @returns memory of its own.
+ * @returns bytes of the caller's own, whose buffer holds other packets too: for secrets, see encodeSecretResponse.
  * @throws {KeylessError} ERR_KEYLESS_TOO_LARGE if the body would pass 65535 bytes.
  * @throws {RangeError} on a field whose length or value it cannot have: a bug of the caller.
  */
@@ -136,6 +136,19 @@ function paddingOf(size: number): number | undefined {
 /** A success: `payload` is the signature or the plaintext. */
 export function encodeResponse(id: number, payload: Uint8Array): Uint8Array {
   return encodePacket(id, { opcode: OPCODES.OpResponse.code, payload })
+}
+
+/**
+ * A success whose payload is secret: a decrypted block, with what a TLS 1.2 session was keyed with in it. The packet is
+ * all of its buffer, and no other memory has seen the payload, so `fill(0)` on both ends it.
+ *
+ * @throws {KeylessError} ERR_KEYLESS_TOO_LARGE
+ */
+export function encodeSecretResponse(id: number, payload: Uint8Array): Uint8Array {
+  // The writer's memory is shared and lives on: it gets zeros in place of the payload.
+  const packet = new Uint8Array(encodeResponse(id, new Uint8Array(payload.length)))
+  readOperation(packet.subarray(HEADER_BYTES)).payload?.set(payload)
+  return packet
 }
 
 /** The answer to a ping: its payload again. */
