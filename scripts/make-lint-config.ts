@@ -23,6 +23,9 @@ const PURE = [
   'packages/tls/src/handshake/**',
   'packages/tls/src/record/**',
   'packages/tls/src/credential/**',
+  'packages/tls/src/admission/**',
+  'packages/tls/src/ticket/**',
+  'packages/tls/src/handshake12/**',
   'packages/tls/src/server-connection.ts',
 ]
 
