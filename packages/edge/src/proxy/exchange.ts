@@ -12,7 +12,7 @@ import type { LogFields } from '@latchkey/core'
 import type { GatewayErrorCode } from '../errors.ts'
 import type { LimitedLog } from '../limited-log.ts'
 import type { EdgeLimits } from '../limits.ts'
-import { type Framing, responseFields, trailerFields } from './fields.ts'
+import { type Framing, interimFields, responseFields, trailerFields } from './fields.ts'
 import { answerError } from './gateway-response.ts'
 import type { Origin } from './origin.ts'
 
@@ -111,7 +111,7 @@ export class Exchange {
   /** RFC 9110 §15.2: an interim response goes on, unless the client is too old to know it. */
   #inform(status: number, rawHeaders: readonly string[]): void {
     if (this.#isOver || this.#isAnswering || this.#request.httpVersion === '1.0') return
-    if (status !== 100) this.#response.writeInformation(status, responseFields(rawHeaders))
+    if (status !== 100) this.#response.writeInformation(status, interimFields(rawHeaders))
     else if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
   }
 
@@ -122,6 +122,12 @@ export class Exchange {
       return
     }
     clearTimeout(this.#connectDeadline)
+    // Those below 200 come as 'information', all but a 101 without Upgrade: no answer to a request that asked for none.
+    if ((originResponse.statusCode ?? 0) < 200) {
+      originResponse.destroy()
+      this.#fail('ERR_EDGE_ORIGIN_BROKEN')
+      return
+    }
     this.#isAnswering = true
     try {
       const fields = responseFields(originResponse.rawHeaders)

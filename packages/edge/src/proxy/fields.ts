@@ -22,6 +22,9 @@ const SAID_BY_EDGE = new Set(['host', 'content-length', 'forwarded', 'x-real-ip'
 /** CGI-like origins turn a `Proxy` field into HTTP_PROXY: "httpoxy", CVE-2016-5385. */
 const NEVER_FORWARDED = new Set(['proxy'])
 
+/** What describes how a body ends, besides the hop-by-hop `Transfer-Encoding`. */
+const BODY_FRAMING = new Set(['content-length', 'trailer'])
+
 /** Framing, routing and authentication must not arrive late, RFC 9110 §6.5.1. */
 const NOT_IN_TRAILERS = new Set([
   ...HOP_BY_HOP,
@@ -78,6 +81,11 @@ export function responseFields(received: RawFields): string[] {
     else if (!HOP_BY_HOP.has(key) && !dropped.has(key)) fields.push(name, value)
   }
   return fields
+}
+
+/** The fields of a 1xx response that goes to the client: it has no body, so none that frame one (RFC 9110 §8.6, §6.6.2). */
+export function interimFields(received: RawFields): string[] {
+  return [...pairs(responseFields(received))].filter(([name]) => !BODY_FRAMING.has(name.toLowerCase())).flat()
 }
 
 /** Trailers that may go on, as pairs. */

@@ -332,6 +332,22 @@ test('proxy: early hints reach the client, but not one of HTTP/1.0', async () =>
   assert.match(await edge.exchange(GET.replace('1.1', '1.0')), /^HTTP\/1.1 200 OK/)
 })
 
+test('proxy: response desync: an interim response brings no framing with it', async () => {
+  const origin = createNetServer((socket) => {
+    socket
+      .on('error', () => {})
+      .once('data', () => {
+        const framing = 'Content-Length: 3\r\nTrailer: X\r\n'
+        socket.end(
+          `HTTP/1.1 103 Early Hints\r\n${framing}Link: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`,
+        )
+      })
+  })
+  await using edge = await startTestEdge(origin)
+  const [interim] = (await edge.exchange(GET)).split('\r\n\r\n')
+  assert.equal(interim, 'HTTP/1.1 103 Early Hints\r\nLink: </a>')
+})
+
 test('proxy: one connection to the origin serves many requests of many clients', async () => {
   const sockets = new Set<unknown>()
   await using edge = await startTestEdge((request, response) => {
@@ -420,6 +436,10 @@ for (const [name, bytes] of [
   [
     'switches protocols unasked',
     'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',
+  ],
+  [
+    'switches protocols unasked and to nothing: a 101 must not pass for the last word',
+    'HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
   ],
 ] as const) {
   test(`proxy: an origin that ${name} is a 502`, async () => {
