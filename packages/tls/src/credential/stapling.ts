@@ -1,0 +1,197 @@
+// What a server staples to its certificate: an OCSP response and signed certificate timestamps. RFC 8446 §4.4.2.1.
+//
+// Both come from an operator's file and go to every client, so rubbish is refused when it is loaded.
+import { DecodeError, Reader, Writer } from '@latchkey/core'
+import { TlsError } from '../errors.ts'
+import { ExtensionType } from '../handshake/extension-type.ts'
+
+/** What is stapled to a leaf certificate. */
+export interface Staples {
+  /** OCSPResponse, DER. */
+  readonly ocsp?: Uint8Array | undefined
+  /** SignedCertificateTimestampList, its two-byte length included. */
+  readonly sct?: Uint8Array | undefined
+}
+
+/** ExtensionType signed_certificate_timestamp. RFC 6962 §3.3.1. */
+const SIGNED_CERTIFICATE_TIMESTAMP = 18
+/** CertificateStatusType. RFC 6066 §8. */
+const OCSP = 1
+
+/**
+ * The extensions of a CertificateEntry, without the two bytes of length in front of them. Staple only what the client
+ * asked for (RFC 8446 §4.4.2).
+ *
+ *     status_request:                struct { uint8 status_type = 1; opaque OCSPResponse<1..2^24-1>; } CertificateStatus;
+ *     signed_certificate_timestamp:  SignedCertificateTimestampList
+ *
+ * @returns bytes the caller owns; empty if there is nothing to staple.
+ * @see RFC 8446 §4.4.2.1, RFC 6962 §3.3
+ */
+export function writeCertificateEntryExtensions({ ocsp, sct }: Staples): Uint8Array {
+  const writer = new Writer((ocsp?.length ?? 0) + (sct?.length ?? 0) + 16)
+  if (ocsp !== undefined) {
+    writer.u16(ExtensionType.status_request).vector16((status) => status.u8(OCSP).opaque24(ocsp))
+  }
+  if (sct !== undefined) writer.u16(SIGNED_CERTIFICATE_TIMESTAMP).opaque16(sct)
+  return writer.finish()
+}
+
+// ── signed certificate timestamps ─────────────────────────────────────────────────────────────────────────────────
+
+/** Browsers ask for two or three; each costs every handshake about 120 bytes. */
+const MAX_TIMESTAMPS = 16
+const SCT_VERSION_1 = 0
+const LOG_ID_BYTES = 32
+const TIMESTAMP_BYTES = 8
+
+/** One timestamp of RFC 6962: which log has seen the certificate, and when. */
+export interface SignedCertificateTimestamp {
+  /** SHA-256 of the log's public key, 32 bytes. A view. */
+  readonly logId: Uint8Array
+  /** Milliseconds since the epoch. */
+  readonly timestampMs: bigint
+}
+
+/**
+ * Reads a SignedCertificateTimestampList as a file has it. The signatures are not checked: that takes the logs' keys,
+ * and is the client's business.
+ *
+ *     opaque SerializedSCT<1..2^16-1>;
+ *     struct { SerializedSCT sct_list<1..2^16-1>; } SignedCertificateTimestampList;
+ *
+ * @throws {TlsError} ERR_TLS_CREDENTIAL
+ * @see RFC 6962 §3.3
+ */
+export function readSctList(bytes: Uint8Array): readonly SignedCertificateTimestamp[] {
+  return reading('signed certificate timestamps', () => {
+    const reader = new Reader(bytes)
+    const list = reader.vector16()
+    reader.end()
+    const timestamps: SignedCertificateTimestamp[] = []
+    do {
+      if (timestamps.length === MAX_TIMESTAMPS)
+        unfit(`more than ${MAX_TIMESTAMPS} signed certificate timestamps`)
+      timestamps.push(readTimestamp(list.vector16()))
+    } while (list.left > 0)
+    return timestamps
+  })
+}
+
+/**
+ *     struct {
+ *         Version sct_version;          v1 = 0; later versions have an extension of their own (RFC 9162 §7.1)
+ *         LogID id;
+ *         uint64 timestamp;
+ *         CtExtensions extensions;      opaque<0..2^16-1>
+ *         digitally-signed struct { … };     hash, signature algorithm, opaque signature<0..2^16-1>
+ *     } SignedCertificateTimestamp;
+ *
+ * RFC 6962 §3.2
+ */
+function readTimestamp(reader: Reader): SignedCertificateTimestamp {
+  const version = reader.u8()
+  if (version !== SCT_VERSION_1) unfit(`signed certificate timestamp of version ${version + 1}`)
+  const logId = reader.opaque(LOG_ID_BYTES)
+  const timestamp = reader.opaque(TIMESTAMP_BYTES)
+  reader.opaque16()
+  reader.u16()
+  if (reader.opaque16().length === 0) unfit('signed certificate timestamp without a signature')
+  reader.end()
+  return { logId, timestampMs: new DataView(timestamp.buffer, timestamp.byteOffset).getBigUint64(0) }
+}
+
+// ── OCSP ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A response with its responder's certificate takes about 2,000 bytes; every client would pay for more. */
+const MAX_OCSP_RESPONSE_BYTES = 16_384
+
+const DER = {
+  octetString: 0x04,
+  objectIdentifier: 0x06,
+  enumerated: 0x0a,
+  sequence: 0x30,
+  explicit0: 0xa0,
+} as const
+
+/** id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1. */
+const BASIC_RESPONSE = Uint8Array.of(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01)
+
+/** OCSPResponseStatus. RFC 6960 §4.2.1; 4 is not used. */
+const RESPONSE_STATUS = [
+  'successful',
+  'malformedRequest',
+  'internalError',
+  'tryLater',
+  'unused',
+  'sigRequired',
+  'unauthorized',
+] as const
+
+/**
+ * Whether bytes are a successful OCSP response from outside: what is in it, for which certificate, until when and by whom
+ * signed, is not looked at.
+ *
+ *     OCSPResponse  ::= SEQUENCE { responseStatus ENUMERATED, responseBytes [0] EXPLICIT ResponseBytes OPTIONAL }
+ *     ResponseBytes ::= SEQUENCE { responseType OBJECT IDENTIFIER, response OCTET STRING }
+ *
+ * @throws {TlsError} ERR_TLS_CREDENTIAL
+ * @see RFC 6960 §4.2.1
+ */
+export function checkOcspResponse(bytes: Uint8Array): void {
+  if (bytes.length > MAX_OCSP_RESPONSE_BYTES)
+    unfit(`OCSP response of ${bytes.length} bytes, at most ${MAX_OCSP_RESPONSE_BYTES}`)
+  reading('OCSP response', () => {
+    const response = only(bytes, DER.sequence)
+    const status = new Reader(readDer(response, DER.enumerated))
+    const code = status.u8()
+    status.end()
+    if (code !== 0) unfit(`OCSP response is no answer: ${RESPONSE_STATUS[code] ?? code}`)
+    const responseBytes = only(readDer(response, DER.explicit0), DER.sequence)
+    response.end()
+    const type = readDer(responseBytes, DER.objectIdentifier)
+    if (!isBasicResponse(type)) unfit('OCSP response is not a basic response')
+    const basicResponse = readDer(responseBytes, DER.octetString)
+    responseBytes.end()
+    only(basicResponse, DER.sequence)
+  })
+}
+
+function isBasicResponse(type: Uint8Array): boolean {
+  return type.length === BASIC_RESPONSE.length && type.every((byte, index) => byte === BASIC_RESPONSE[index])
+}
+
+/** The contents of bytes that are one DER element and nothing else. */
+function only(bytes: Uint8Array, tag: number): Reader {
+  const reader = new Reader(bytes)
+  const contents = readDer(reader, tag)
+  reader.end()
+  return new Reader(contents)
+}
+
+/** The contents of a DER element with a one-byte tag: definite, shortest length (X.690 §10.1), up to 65,535 bytes. */
+function readDer(reader: Reader, tag: number): Uint8Array {
+  const found = reader.u8()
+  if (found !== tag) unfit(`DER tag 0x${tag.toString(16)} expected, 0x${found.toString(16)} found`)
+  const first = reader.u8()
+  if (first < 0x80) return reader.opaque(first)
+  const length =
+    first === 0x81 ? reader.u8() : first === 0x82 ? reader.u16() : unfit('DER length out of range')
+  if (length < (first === 0x81 ? 0x80 : 0x100)) unfit('DER length is not the shortest')
+  return reader.opaque(length)
+}
+
+function unfit(detail: string): never {
+  throw new TlsError('ERR_TLS_CREDENTIAL', { detail })
+}
+
+/** Runs `read`; bytes of the wrong shape are a credential that cannot be served. */
+function reading<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof DecodeError)
+      throw new TlsError('ERR_TLS_CREDENTIAL', { detail: `${what}: ${cause.message}`, cause })
+    throw cause
+  }
+}
