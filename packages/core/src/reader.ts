@@ -4,6 +4,7 @@ import { CodedError, type ErrorDetail } from './errors.ts'
 export const DECODE_ERRORS = {
   ERR_DECODE_TRUNCATED: 'a field runs past the end of its bytes',
   ERR_DECODE_TRAILING_DATA: 'bytes are left after the last field',
+  ERR_DECODE_UNEXPECTED: 'a field is not of the kind it should be',
 } as const satisfies Record<string, string>
 export type DecodeErrorCode = keyof typeof DECODE_ERRORS
 

@@ -1,6 +1,5 @@
 // Finds the one private key in the bytes of a file, or says what is there instead.
-import { DecodeError, Reader } from '@latchkey/core'
-import { type Element, readElement, TAG } from './der.ts'
+import { DecodeError, Reader, DER_TAG, type DerElement, readDerElement } from '@latchkey/core'
 import { KeysError, type KeysErrorDetail } from './errors.ts'
 import { findPemBlocks, type PemBlock } from './pem.ts'
 
@@ -81,31 +80,32 @@ function derKey(bytes: Buffer, path: string): EncodedKey {
   const fields = firstFields(bytes)
   if (fields === undefined) throw noKey(path, { found: `${bytes.length} bytes that are neither PEM nor DER` })
   const [{ tag: first, contents }, { tag: second }] = fields
-  if (first === TAG.integer && contents.at(-1) === PKCS12_VERSION) {
+  if (first === DER_TAG.integer && contents.at(-1) === PKCS12_VERSION) {
     throw noKey(path, {
       found: 'a PKCS#12 file',
       hint: 'take the key out with "openssl pkcs12 -in <file> -nocerts -out <key file>"',
     })
   }
-  if (first === TAG.integer) return { format: 'DER', bytes, isEncrypted: false }
-  if (first === TAG.sequence && second === TAG.octetString) return { format: 'DER', bytes, isEncrypted: true }
-  if (first === TAG.sequence && second === TAG.bitString) {
+  if (first === DER_TAG.integer) return { format: 'DER', bytes, isEncrypted: false }
+  if (first === DER_TAG.sequence && second === DER_TAG.octetString)
+    return { format: 'DER', bytes, isEncrypted: true }
+  if (first === DER_TAG.sequence && second === DER_TAG.bitString) {
     throw noKey(path, { found: 'a DER public key', hint: LABEL_HINTS.get('PUBLIC KEY') })
   }
-  if (first === TAG.sequence && second === TAG.sequence) {
+  if (first === DER_TAG.sequence && second === DER_TAG.sequence) {
     throw noKey(path, { found: 'a DER certificate or request', hint: LABEL_HINTS.get('CERTIFICATE') })
   }
   throw noKey(path, { found: 'DER that is no key' })
 }
 
-function firstFields(bytes: Uint8Array): readonly [Element, Element] | undefined {
+function firstFields(bytes: Uint8Array): readonly [DerElement, DerElement] | undefined {
   try {
     const outer = new Reader(bytes)
-    const { tag, contents } = readElement(outer)
+    const { tag, contents } = readDerElement(outer)
     outer.end()
-    if (tag !== TAG.sequence) return undefined
+    if (tag !== DER_TAG.sequence) return undefined
     const fields = new Reader(contents)
-    return [readElement(fields), readElement(fields)]
+    return [readDerElement(fields), readDerElement(fields)]
   } catch (cause) {
     if (cause instanceof DecodeError) return undefined
     throw cause

@@ -1,7 +1,6 @@
 // The name of a key: what the Keyless protocol looks keys up by.
 import { createHash, type KeyObject } from 'node:crypto'
-import { DecodeError, Reader } from '@latchkey/core'
-import { readInside, TAG } from './der.ts'
+import { DecodeError, DER_TAG, Reader, readInside, subjectPublicKey } from '@latchkey/core'
 import { KeysError } from './errors.ts'
 
 /** Bytes of a SubjectKeyIdentifier: a SHA-1. */
@@ -17,7 +16,10 @@ export const SKI_BYTES = 20
  * @example Buffer.from(subjectKeyIdentifier(certificate.publicKey)).toString('hex')
  */
 export function subjectKeyIdentifier(publicKey: KeyObject | Uint8Array): Uint8Array {
-  return sha(1, subjectPublicKey(spkiOf(publicKey)))
+  return sha(
+    1,
+    decode(() => subjectPublicKey(spkiOf(publicKey))),
+  )
 }
 
 /**
@@ -38,13 +40,12 @@ export function modulusDigest(publicKey: KeyObject | Uint8Array): Uint8Array {
  */
 export function rsaModulus(publicKey: KeyObject | Uint8Array): Uint8Array {
   // RFC 8017 §A.1.1: RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }
-  const key = subjectPublicKey(spkiOf(publicKey))
   return decode(() => {
-    const outer = new Reader(key)
-    const fields = readInside(outer, TAG.sequence)
+    const outer = new Reader(subjectPublicKey(spkiOf(publicKey)))
+    const fields = readInside(outer, DER_TAG.sequence)
     outer.end()
-    const modulus = withoutLeadingZeros(readInside(fields, TAG.integer).rest())
-    readInside(fields, TAG.integer)
+    const modulus = withoutLeadingZeros(readInside(fields, DER_TAG.integer).rest())
+    readInside(fields, DER_TAG.integer)
     fields.end()
     return modulus
   })
@@ -55,20 +56,6 @@ export function withoutLeadingZeros(bytes: Uint8Array): Uint8Array {
   let at = 0
   while (bytes[at] === 0) at++
   return bytes.subarray(at)
-}
-
-/** RFC 5280 §4.1: SubjectPublicKeyInfo ::= SEQUENCE { algorithm SEQUENCE, subjectPublicKey BIT STRING } */
-function subjectPublicKey(spki: Uint8Array): Uint8Array {
-  return decode(() => {
-    const outer = new Reader(spki)
-    const fields = readInside(outer, TAG.sequence)
-    outer.end()
-    readInside(fields, TAG.sequence)
-    const bits = readInside(fields, TAG.bitString)
-    fields.end()
-    if (bits.u8() !== 0) throw new KeysError('ERR_KEYS_PUBLIC_KEY', { detail: 'not a whole number of bytes' })
-    return bits.rest()
-  })
 }
 
 function spkiOf(publicKey: KeyObject | Uint8Array): Uint8Array {

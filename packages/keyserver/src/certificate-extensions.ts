@@ -1,5 +1,5 @@
 // The extensions of a certificate that node:crypto does not tell: critical ones, keyUsage, pathLenConstraint.
-import { DecodeError, Reader } from '@latchkey/core'
+import { DecodeError, DER_TAG, readDerElement, Reader, readInside } from '@latchkey/core'
 
 /** Those of RFC 5280 §4.2.1 that whoever checks a client certificate has to understand; dotted OIDs. */
 export const EXTENSION = {
@@ -18,14 +18,6 @@ export interface CertificateExtensions {
   readonly pathLength: number | undefined
 }
 
-const TAG = {
-  boolean: 0x01,
-  integer: 0x02,
-  bitString: 0x03,
-  octetString: 0x04,
-  oid: 0x06,
-  sequence: 0x30,
-} as const
 /** TBSCertificate: `extensions [3] EXPLICIT`, the last field. RFC 5280 §4.1. */
 const EXTENSIONS_TAG = 0xa3
 /** KeyUsage ::= BIT STRING { digitalSignature (0), … }: the top bit of the first octet. */
@@ -59,12 +51,12 @@ interface Extension {
 
 /** Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
 function extensionsOf(der: Uint8Array): Extension[] {
-  const tbs = new Reader(expect(new Reader(expect(new Reader(der), TAG.sequence)), TAG.sequence))
+  const tbs = readInside(readInside(new Reader(der), DER_TAG.sequence), DER_TAG.sequence)
   const extensions: Extension[] = []
   while (tbs.left > 0) {
-    const field = readValue(tbs)
+    const field = readDerElement(tbs)
     if (field.tag !== EXTENSIONS_TAG) continue
-    const list = new Reader(expect(new Reader(field.body), TAG.sequence))
+    const list = readInside(new Reader(field.contents), DER_TAG.sequence)
     while (list.left > 0 && extensions.length < MAX_EXTENSIONS) extensions.push(readExtension(list))
     list.end()
   }
@@ -72,48 +64,31 @@ function extensionsOf(der: Uint8Array): Extension[] {
 }
 
 function readExtension(list: Reader): Extension {
-  const reader = new Reader(expect(list, TAG.sequence))
-  const oid = dotted(expect(reader, TAG.oid))
-  let next = readValue(reader)
-  const isCritical = next.tag === TAG.boolean && next.body[0] !== 0
-  if (next.tag === TAG.boolean) next = readValue(reader)
-  if (next.tag !== TAG.octetString)
-    throw new DecodeError('ERR_DECODE_TRUNCATED', { detail: `tag ${next.tag}` })
-  return { oid, isCritical, value: next.body }
+  const reader = readInside(list, DER_TAG.sequence)
+  const oid = dotted(readInside(reader, DER_TAG.oid).rest())
+  let next = readDerElement(reader)
+  const isCritical = next.tag === DER_TAG.boolean && next.contents[0] !== 0
+  if (next.tag === DER_TAG.boolean) next = readDerElement(reader)
+  if (next.tag !== DER_TAG.octetString)
+    throw new DecodeError('ERR_DECODE_UNEXPECTED', { detail: `tag ${next.tag}` })
+  return { oid, isCritical, value: next.contents }
 }
 
 /** A BIT STRING starts with the number of unused bits. */
 function readKeyUsage(value: Uint8Array): boolean {
-  const bits = expect(new Reader(value), TAG.bitString)
+  const bits = readInside(new Reader(value), DER_TAG.bitString).rest()
   return ((bits[1] ?? 0) & DIGITAL_SIGNATURE) !== 0
 }
 
 /** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */
 function readPathLength(value: Uint8Array): number | undefined {
-  const reader = new Reader(expect(new Reader(value), TAG.sequence))
+  const reader = readInside(new Reader(value), DER_TAG.sequence)
   while (reader.left > 0) {
-    const { tag, body } = readValue(reader)
+    const { tag, contents } = readDerElement(reader)
     // A longer integer than one octet is no limit in practice: no chain here is that long.
-    if (tag === TAG.integer) return body.length === 1 ? body[0] : undefined
+    if (tag === DER_TAG.integer) return contents.length === 1 ? contents[0] : undefined
   }
   return undefined
-}
-
-function expect(reader: Reader, tag: number): Uint8Array {
-  const value = readValue(reader)
-  if (value.tag !== tag)
-    throw new DecodeError('ERR_DECODE_TRUNCATED', { detail: `tag ${value.tag} for ${tag}` })
-  return value.body
-}
-
-/** One DER value: tag, length in short or long form (X.690 §8.1.3), contents. */
-function readValue(reader: Reader): { tag: number; body: Uint8Array } {
-  const tag = reader.u8()
-  const first = reader.u8()
-  if (first < 0x80) return { tag, body: reader.opaque(first) }
-  let length = 0
-  for (const byte of reader.opaque(first & 0x7f)) length = length * 256 + byte
-  return { tag, body: reader.opaque(length) }
 }
 
 /** X.690 §8.19; arcs here are small. */
