@@ -1,0 +1,155 @@
+// What a session ticket remembers of a session, as bytes of a fixed layout.
+//
+//     0   format = 1            22  ageAdd
+//     1   protocolVersion       26  tenantId
+//     3   cipherSuite           42  serverNameHash
+//     5   flags                 58  credentialKeyId
+//     6   issuedAtMs            74  length of secret: 32 or 48
+//     14  fullHandshakeAtMs     75  secret
+import { DecodeError, Reader } from '@latchkey/core'
+import { TLS12, TLS13 } from '../handshake/protocol-version.ts'
+import { concealSecret } from './concealed.ts'
+
+/** Bits of {@link TicketState.flags}. */
+export const TicketFlag = {
+  /** TLS 1.2 with extended_master_secret, RFC 7627 §5.3. */
+  extendedMasterSecret: 0x01,
+  /** The client showed a certificate. */
+  clientAuthenticated: 0x02,
+} as const
+const KNOWN_FLAGS = TicketFlag.extendedMasterSecret | TicketFlag.clientAuthenticated
+
+/** Everything that decides whether a session may be resumed, and the secret to do it with. */
+export interface TicketState {
+  /** {@link TLS12} or {@link TLS13}. */
+  readonly protocolVersion: number
+  /** Code point of the suite the session was made with. */
+  readonly cipherSuite: number
+  /** Of {@link TicketFlag}. */
+  readonly flags: number
+  /** When the ticket was made, milliseconds since the epoch. */
+  readonly issuedAtMs: number
+  /** When the peers last authenticated with a certificate: a chain of resumptions keeps it. */
+  readonly fullHandshakeAtMs: number
+  /** ticket_age_add of RFC 8446 §4.6.1, 32 bits. */
+  readonly ageAdd: number
+  /** 16 bytes. */
+  readonly tenantId: Uint8Array
+  /** The first 16 bytes of the SHA-256 of the server name. */
+  readonly serverNameHash: Uint8Array
+  /** The first 16 bytes of the credential's keyId. */
+  readonly credentialKeyId: Uint8Array
+  /** TLS 1.3: the PSK, 32 or 48 bytes as the suite's hash is. TLS 1.2: the master secret, 48 bytes. */
+  readonly secret: Uint8Array
+}
+
+const FORMAT = 1
+const ID_BYTES = 16
+const SECRET_LENGTH_AT = 74
+const SECRET_AT = 75
+const SECRET_BYTES = { sha256: 32, sha384: 48 } as const
+/** RFC 5246 §8.1. */
+const MASTER_SECRET_BYTES = 48
+
+/** The lengths a state can have in bytes: by them a ticket of another length is known without decrypting it. */
+export const TICKET_STATE_BYTES: readonly number[] = [
+  SECRET_AT + SECRET_BYTES.sha256,
+  SECRET_AT + SECRET_BYTES.sha384,
+]
+
+/**
+ * The bytes of `state`, in memory of their own: the caller wipes them. Not written with a `Writer`, whose memory is shared
+ * and outlives its use.
+ *
+ * @throws {RangeError} if a field does not fit: a bug of the caller.
+ */
+export function writeTicketState(state: TicketState): Uint8Array {
+  const { tenantId, serverNameHash, credentialKeyId, secret } = state
+  const ids = [tenantId, serverNameHash, credentialKeyId]
+  if (!isVersion(state.protocolVersion)) throw new RangeError('protocolVersion is neither TLS 1.2 nor 1.3')
+  if (!isSecretLength(state.protocolVersion, secret.length)) throw new RangeError('secret of a wrong length')
+  if (ids.some(({ length }) => length !== ID_BYTES)) throw new RangeError(`an id is not ${ID_BYTES} bytes`)
+  const bytes = new Uint8Array(SECRET_AT + secret.length)
+  writeNumber(bytes, 0, 1, FORMAT)
+  writeNumber(bytes, 1, 2, state.protocolVersion)
+  writeNumber(bytes, 3, 2, state.cipherSuite)
+  writeNumber(bytes, 5, 1, knownFlags(state.flags))
+  writeNumber(bytes, 6, 8, state.issuedAtMs)
+  writeNumber(bytes, 14, 8, state.fullHandshakeAtMs)
+  writeNumber(bytes, 22, 4, state.ageAdd)
+  bytes.set(tenantId, 26)
+  bytes.set(serverNameHash, 42)
+  bytes.set(credentialKeyId, 58)
+  writeNumber(bytes, SECRET_LENGTH_AT, 1, secret.length)
+  bytes.set(secret, SECRET_AT)
+  return bytes
+}
+
+/**
+ * Takes the bytes over: the fields are views of them, so wiping `secret` wipes the only copy.
+ *
+ * @returns undefined if they are anything but a whole state of this format.
+ */
+export function readTicketState(bytes: Uint8Array): TicketState | undefined {
+  try {
+    return readFields(new Reader(bytes))
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined
+    throw error
+  }
+}
+
+function readFields(reader: Reader): TicketState | undefined {
+  if (reader.u8() !== FORMAT) return undefined
+  const state = {
+    protocolVersion: reader.u16(),
+    cipherSuite: reader.u16(),
+    flags: reader.u8(),
+    issuedAtMs: readU64(reader),
+    fullHandshakeAtMs: readU64(reader),
+    ageAdd: reader.u32(),
+    tenantId: reader.opaque(ID_BYTES),
+    serverNameHash: reader.opaque(ID_BYTES),
+    credentialKeyId: reader.opaque(ID_BYTES),
+    secret: reader.opaque8(),
+  }
+  reader.end()
+  const isSound =
+    isVersion(state.protocolVersion) &&
+    isSecretLength(state.protocolVersion, state.secret.length) &&
+    (state.flags & ~KNOWN_FLAGS) === 0 &&
+    Number.isSafeInteger(state.issuedAtMs) &&
+    Number.isSafeInteger(state.fullHandshakeAtMs)
+  return isSound ? concealSecret(state) : undefined
+}
+
+function isVersion(version: number): boolean {
+  return version === TLS12 || version === TLS13
+}
+
+function isSecretLength(version: number, length: number): boolean {
+  if (version === TLS12) return length === MASTER_SECRET_BYTES
+  return length === SECRET_BYTES.sha256 || length === SECRET_BYTES.sha384
+}
+
+function knownFlags(flags: number): number {
+  if ((flags & ~KNOWN_FLAGS) !== 0) throw new RangeError(`unknown ticket flags ${flags}`)
+  return flags
+}
+
+/** Big-endian. Beyond 2^53 it is not exact, and then not a safe integer either. */
+function readU64(reader: Reader): number {
+  return reader.u32() * 2 ** 32 + reader.u32()
+}
+
+/** Big-endian. */
+function writeNumber(bytes: Uint8Array, at: number, width: number, value: number): void {
+  const limit = Math.min(2 ** (8 * width) - 1, Number.MAX_SAFE_INTEGER)
+  if (!Number.isSafeInteger(value) || value < 0 || value > limit)
+    throw new RangeError(`${value} does not fit into ${width} bytes`)
+  let rest = value
+  for (let index = at + width - 1; index >= at; index--) {
+    bytes[index] = rest % 256
+    rest = Math.floor(rest / 256)
+  }
+}
