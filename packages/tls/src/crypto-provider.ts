@@ -12,7 +12,6 @@ import {
   generateKeyPairSync,
   type Hash,
   hash as hashOnce,
-  hkdfSync,
   type KeyObject,
   randomFillSync,
   sign,
@@ -180,16 +179,29 @@ function chooseX25519(): RawX25519 {
 
 const x25519 = chooseX25519()
 
+/** A key of ours whose peer is not known yet: in TLS 1.2 our share goes first. Used once. */
+export interface EphemeralKey {
+  /** Our share as it goes on the wire. */
+  readonly share: Uint8Array
+  /** The shared secret; the caller owns it. @throws if the client's share is not a valid point or gives the identity. */
+  sharedSecret(clientShare: Uint8Array): Uint8Array
+}
+
 /** RFC 7748 §5. An all-zero result (a low-order peer point) is an error, RFC 8446 §7.4.2: OpenSSL checks it. */
-export function exchangeX25519(clientShare: Uint8Array): KeyExchange {
+export function generateX25519(): EphemeralKey {
   const { publicKey, privateKey } = x25519.generate()
-  return { share: publicKey, sharedSecret: () => x25519.derive(privateKey, clientShare) }
+  return { share: publicKey, sharedSecret: (clientShare) => x25519.derive(privateKey, clientShare) }
 }
 
 /** RFC 8446 §4.2.8.2. OpenSSL checks that the client's point is on the curve. */
-export function exchangeEcdh(curve: 'prime256v1' | 'secp384r1', clientShare: Uint8Array): KeyExchange {
+export function generateEcdh(curve: 'prime256v1' | 'secp384r1'): EphemeralKey {
   const ecdh: ECDH = createECDH(curve)
-  return { share: ecdh.generateKeys(), sharedSecret: () => ecdh.computeSecret(clientShare) }
+  return { share: ecdh.generateKeys(), sharedSecret: (clientShare) => ecdh.computeSecret(clientShare) }
+}
+
+/** A key exchange with a share that is known already. */
+export function exchangeWith(key: EphemeralKey, clientShare: Uint8Array): KeyExchange {
+  return { share: key.share, sharedSecret: () => key.sharedSecret(clientShare) }
 }
 
 export const ML_KEM_768_KEY_BYTES = 1184
@@ -269,60 +281,4 @@ export function signContent(
 export function publicKeyId(key: KeyObject): { spki: Uint8Array; keyId: Uint8Array } {
   const spki = key.export({ format: 'der', type: 'spki' })
   return { spki, keyId: digest('sha256', spki) }
-}
-
-// ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** `count` random bytes for keys: from no pool, in memory of their own, so that the caller can wipe the only copy. */
-export function secretRandom(count: number): Uint8Array {
-  return randomFillSync(new Uint8Array(count))
-}
-
-/** HKDF of RFC 5869 with SHA-256. The caller owns the result. */
-export function hkdfSha256(
-  secret: Uint8Array,
-  salt: Uint8Array,
-  info: Uint8Array,
-  length: number,
-): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', secret, salt, info, length))
-}
-
-/** AES-256-GCM of one message: ciphertext ‖ tag. A nonce must not repeat under one key. */
-export function sealAes256Gcm(
-  key: AeadKey,
-  nonce: Uint8Array,
-  additionalData: Uint8Array,
-  plaintext: Uint8Array,
-): Uint8Array {
-  const cipher = createAeadCipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
-  cipher.setAAD(additionalData)
-  const sealed = new Uint8Array(plaintext.length + TAG_BYTES)
-  sealed.set(cipher.update(plaintext))
-  cipher.final()
-  sealed.set(cipher.getAuthTag(), plaintext.length)
-  return sealed
-}
-
-/** The plaintext of ciphertext ‖ tag, in memory of its own; undefined if it does not authenticate. */
-export function openAes256Gcm(
-  key: AeadKey,
-  nonce: Uint8Array,
-  additionalData: Uint8Array,
-  sealed: Uint8Array,
-): Uint8Array | undefined {
-  const end = sealed.length - TAG_BYTES
-  if (end < 0) return undefined
-  const decipher = createAeadDecipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
-  decipher.setAAD(additionalData)
-  decipher.setAuthTag(sealed.subarray(end))
-  const plaintext = decipher.update(sealed.subarray(0, end))
-  try {
-    decipher.final()
-  } catch {
-    plaintext.fill(0)
-    return undefined
-  }
-  // A Buffer's slice() is a view; callers get the type that says what it is.
-  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
 }

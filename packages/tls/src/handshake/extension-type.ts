@@ -1,16 +1,19 @@
-// ExtensionType code points. RFC 8446 §4.2.
+// ExtensionType code points. RFC 8446 §4.2; for TLS 1.2 RFC 8422, RFC 7627, RFC 5746.
 
 export const ExtensionType = {
   server_name: 0,
   status_request: 5,
   supported_groups: 10,
+  ec_point_formats: 11,
   signature_algorithms: 13,
   application_layer_protocol_negotiation: 16,
   padding: 21,
+  extended_master_secret: 23,
   pre_shared_key: 41,
   early_data: 42,
   supported_versions: 43,
   psk_key_exchange_modes: 45,
   signature_algorithms_cert: 50,
   key_share: 51,
+  renegotiation_info: 0xff01,
 } as const satisfies Record<string, number>

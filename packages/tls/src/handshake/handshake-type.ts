@@ -1,4 +1,4 @@
-// HandshakeType and the four-byte header of every handshake message. RFC 8446 §4.
+// HandshakeType and the four-byte header of every handshake message. RFC 8446 §4, RFC 5246 §7.4.
 
 export const HandshakeType = {
   client_hello: 1,
@@ -7,8 +7,11 @@ export const HandshakeType = {
   end_of_early_data: 5,
   encrypted_extensions: 8,
   certificate: 11,
+  server_key_exchange: 12,
   certificate_request: 13,
+  server_hello_done: 14,
   certificate_verify: 15,
+  client_key_exchange: 16,
   finished: 20,
   key_update: 24,
   message_hash: 254,

@@ -1,33 +1,51 @@
 // Key exchange groups. RFC 8446 §4.2.7, §4.2.8; the hybrid is draft-ietf-tls-ecdhe-mlkem.
 import {
   encapsulateMlKem768,
-  exchangeEcdh,
-  exchangeX25519,
+  type EphemeralKey,
+  exchangeWith,
+  generateEcdh,
+  generateX25519,
   hasMlKem,
   type KeyExchange,
   ML_KEM_768_KEY_BYTES,
 } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 
-/** `shareBytes`: exact length of a client's key_exchange. */
+/**
+ * `shareBytes`: exact length of a client's key_exchange. `generate`: our key, where it does not depend on the client's
+ * share: the hybrid answers an encapsulation key, so it is not for TLS 1.2, where our share goes first.
+ */
 export const NAMED_GROUPS = {
-  X25519MLKEM768: { code: 0x11ec, shareBytes: ML_KEM_768_KEY_BYTES + 32, exchange: exchangeHybrid },
-  x25519: { code: 0x001d, shareBytes: 32, exchange: exchangeX25519 },
+  X25519MLKEM768: {
+    code: 0x11ec,
+    shareBytes: ML_KEM_768_KEY_BYTES + 32,
+    generate: undefined,
+    exchange: exchangeHybrid,
+  },
+  x25519: {
+    code: 0x001d,
+    shareBytes: 32,
+    generate: generateX25519,
+    exchange: (share: Uint8Array) => exchangeWith(generateX25519(), share),
+  },
   secp256r1: {
     code: 0x0017,
     shareBytes: 65,
-    exchange: (share: Uint8Array) => exchangeEcdh('prime256v1', share),
+    generate: () => generateEcdh('prime256v1'),
+    exchange: (share: Uint8Array) => exchangeWith(generateEcdh('prime256v1'), share),
   },
   secp384r1: {
     code: 0x0018,
     shareBytes: 97,
-    exchange: (share: Uint8Array) => exchangeEcdh('secp384r1', share),
+    generate: () => generateEcdh('secp384r1'),
+    exchange: (share: Uint8Array) => exchangeWith(generateEcdh('secp384r1'), share),
   },
 } as const satisfies Record<string, NamedGroupRow>
 
 interface NamedGroupRow {
   readonly code: number
   readonly shareBytes: number
+  readonly generate: (() => EphemeralKey) | undefined
   readonly exchange: (clientShare: Uint8Array) => KeyExchange
 }
 
@@ -64,7 +82,7 @@ export function checkShare(group: NamedGroup, share: Uint8Array): void {
 }
 
 /** @throws {TlsError} ERR_TLS_ILLEGAL_PARAMETER for a point off the curve or of low order. */
-export function sharedSecretOf(exchange: KeyExchange, group: NamedGroup): Uint8Array {
+export function sharedSecretOf(exchange: Pick<KeyExchange, 'sharedSecret'>, group: NamedGroup): Uint8Array {
   try {
     return exchange.sharedSecret()
   } catch {
@@ -84,7 +102,7 @@ export function sharedSecretOf(exchange: KeyExchange, group: NamedGroup): Uint8A
  */
 function exchangeHybrid(clientShare: Uint8Array): KeyExchange {
   const { sharedKey, ciphertext } = encapsulate(clientShare.subarray(0, ML_KEM_768_KEY_BYTES))
-  const ecdh = exchangeX25519(clientShare.subarray(ML_KEM_768_KEY_BYTES))
+  const ecdh = exchangeWith(generateX25519(), clientShare.subarray(ML_KEM_768_KEY_BYTES))
   return {
     share: joined(ciphertext, ecdh.share),
     sharedSecret: () => {
