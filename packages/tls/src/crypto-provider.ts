@@ -12,6 +12,7 @@ import {
   generateKeyPairSync,
   type Hash,
   hash as hashOnce,
+  hkdfSync,
   type KeyObject,
   randomFillSync,
   sign,
@@ -281,4 +282,60 @@ export function signContent(
 export function publicKeyId(key: KeyObject): { spki: Uint8Array; keyId: Uint8Array } {
   const spki = key.export({ format: 'der', type: 'spki' })
   return { spki, keyId: digest('sha256', spki) }
+}
+
+// ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `count` random bytes for keys: from no pool, in memory of their own, so that the caller can wipe the only copy. */
+export function secretRandom(count: number): Uint8Array {
+  return randomFillSync(new Uint8Array(count))
+}
+
+/** HKDF of RFC 5869 with SHA-256. The caller owns the result. */
+export function hkdfSha256(
+  secret: Uint8Array,
+  salt: Uint8Array,
+  info: Uint8Array,
+  length: number,
+): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, salt, info, length))
+}
+
+/** AES-256-GCM of one message: ciphertext ‖ tag. A nonce must not repeat under one key. */
+export function sealAes256Gcm(
+  key: AeadKey,
+  nonce: Uint8Array,
+  additionalData: Uint8Array,
+  plaintext: Uint8Array,
+): Uint8Array {
+  const cipher = createAeadCipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
+  cipher.setAAD(additionalData)
+  const sealed = new Uint8Array(plaintext.length + TAG_BYTES)
+  sealed.set(cipher.update(plaintext))
+  cipher.final()
+  sealed.set(cipher.getAuthTag(), plaintext.length)
+  return sealed
+}
+
+/** The plaintext of ciphertext ‖ tag, in memory of its own; undefined if it does not authenticate. */
+export function openAes256Gcm(
+  key: AeadKey,
+  nonce: Uint8Array,
+  additionalData: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  const end = sealed.length - TAG_BYTES
+  if (end < 0) return undefined
+  const decipher = createAeadDecipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
+  decipher.setAAD(additionalData)
+  decipher.setAuthTag(sealed.subarray(end))
+  const plaintext = decipher.update(sealed.subarray(0, end))
+  try {
+    decipher.final()
+  } catch {
+    plaintext.fill(0)
+    return undefined
+  }
+  // A Buffer's slice() is a view; callers get the type that says what it is.
+  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
 }
