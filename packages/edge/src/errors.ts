@@ -7,6 +7,7 @@ export const EDGE_ERRORS = {
   ERR_EDGE_METHOD: { status: 405, text: 'the method is not served here' },
   ERR_EDGE_CLIENT_SLOW: { status: 408, text: 'the request did not arrive in time' },
   ERR_EDGE_MISDIRECTED: { status: 421, text: 'this connection does not serve that host' },
+  ERR_EDGE_CLIENT_LIMIT: { status: 429, text: 'too many requests at once from this address' },
   ERR_EDGE_TRANSFER_CODING: { status: 501, text: 'the transfer coding is not supported' },
   ERR_EDGE_UPGRADE: { status: 501, text: 'WebSocket is not supported by this version of the edge' },
   ERR_EDGE_ORIGIN_UNREACHABLE: { status: 502, text: 'the origin cannot be reached' },

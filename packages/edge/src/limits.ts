@@ -7,6 +7,8 @@ export interface EdgeLimits {
   readonly maxHeaderBytes: number
   /** Requests of one client connection that may be under way at once (HTTP pipelining). */
   readonly maxPipelined: number
+  /** Requests under way at once of one client: of one IPv4 address, or of one /64 of IPv6. More are refused with 429. */
+  readonly maxPerClient: number
   /** Milliseconds for a client to send a header section, counted from the connection or the last request. */
   readonly headersTimeoutMs: number
   /** Milliseconds a client connection may stay open without a request. */
@@ -32,6 +34,9 @@ export const DEFAULT_LIMITS: EdgeLimits = {
   maxHeaderBytes: 16 * 1024,
   // Browsers do not pipeline at all; what does is a script, and 16 keep it busy.
   maxPipelined: 16,
+  // A quarter of originSockets, so that no client can have them all; ten browsers behind one address, each with the six
+  // connections that it opens, all busy at the same moment.
+  maxPerClient: 64,
   headersTimeoutMs: 15_000,
   keepAliveMs: 30_000,
   // Long enough for a client to notice an early answer, short enough not to be a free sink.

@@ -511,6 +511,29 @@ test('proxy: a request that finds every place taken is a 503, one that gets none
   )
 })
 
+test('proxy: one client takes every connection to an origin: it gets its share, others get theirs', async () => {
+  await using edge = await startTestEdge(
+    (request, response) => {
+      if (request.url === '/fast') response.end('fast')
+    },
+    { maxPerClient: 2, originSockets: 3, originQueue: 0, originConnectMs: 1000 },
+  )
+  const addresses = ['2001:db8::1', '2001:db8::2', '2001:db8::3', '2001:db8:0:1::1', '2001:db8::4']
+  edge.server.on('connection', (socket) =>
+    Object.defineProperty(socket, 'remoteAddress', { value: addresses.shift() }),
+  )
+  const stuck = [connect(edge.port, '127.0.0.1'), connect(edge.port, '127.0.0.1')]
+  for (const socket of stuck) socket.write(GET)
+  while (edge.proxy.active < 2) await sleep(1)
+  const refused = await ask(edge.port, { agent: false, path: '/fast' })
+  assert.equal(refused.statusCode, 429)
+  assert.match(refused.text, /^429 Too Many Requests: too many requests at once from this address/)
+  assert.equal((await ask(edge.port, { agent: false, path: '/fast' })).text, 'fast', 'another /64')
+  for (const socket of stuck) socket.destroy()
+  while (edge.proxy.active > 0) await sleep(1)
+  assert.equal((await ask(edge.port, { agent: false, path: '/fast' })).text, 'fast', 'given back')
+})
+
 test('proxy: an early answer reaches a client that is still sending, and the connection is not a sink', async () => {
   await using edge = await startTestEdge(
     (_request, response) => response.writeHead(413, { connection: 'close' }).end('too large'),

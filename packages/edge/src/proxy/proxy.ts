@@ -6,6 +6,7 @@ import { EDGE_ERRORS, EdgeError, type GatewayErrorCode } from '../errors.ts'
 import type { HostTable } from '../host-table.ts'
 import { limitLog, type LimitedLog } from '../limited-log.ts'
 import type { EdgeLimits } from '../limits.ts'
+import { ClientPlaces } from './client-places.ts'
 import { Exchange } from './exchange.ts'
 import { requestFields } from './fields.ts'
 import { answerError, rawErrorResponse, SERVED_METHODS } from './gateway-response.ts'
@@ -65,11 +66,13 @@ export class Proxy {
   readonly #logRefusal: LimitedLog
   readonly #logFailure: LimitedLog
   readonly #underWay = new Set<ServerResponse>()
+  readonly #places: ClientPlaces
   #isDraining = false
   #idle: (() => void) | undefined
 
   constructor(options: ProxyOptions) {
     this.#options = options
+    this.#places = new ClientPlaces(options.limits.maxPerClient)
     this.#logRefusal = limitLog(options.logger, options.clock)
     this.#logFailure = limitLog(options.logger, options.clock)
   }
@@ -142,6 +145,9 @@ export class Proxy {
     const framing = readFraming(request)
     const origin = this.#originOf(request, target)
     if (request.method === 'OPTIONS' && answerLastHop(request, response)) return
+    const release = this.#places.claim(request.socket.remoteAddress)
+    if (release === undefined) throw new EdgeError('ERR_EDGE_CLIENT_LIMIT')
+    response.once('close', release)
     const { encrypted } = request.socket as SecureSocket
     const fields = requestFields(request.rawHeaders, needsLength(request, framing) ? NO_BODY : framing, {
       address: request.socket.remoteAddress,
