@@ -339,3 +339,10 @@ export function openAes256Gcm(
   // A Buffer's slice() is a view; callers get the type that says what it is.
   return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
 }
+
+// ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A hash of public ASCII text, lower-case hexadecimal. MD5 names a JA3 fingerprint and protects nothing. */
+export function textHash(name: 'md5' | 'sha256', text: string): string {
+  return hashOnce(name, text, 'hex')
+}
