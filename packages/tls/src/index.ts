@@ -21,3 +21,10 @@ export { createLocalSigner } from './signer/local-signer.ts'
 export type { SignaturePurpose, Signer, SignRequest } from './signer/signer.ts'
 export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'
 export { TlsSocket } from './socket/tls-socket.ts'
+export {
+  createTicketKeyring,
+  type SharedTicketKeyring,
+  type TicketKeyring,
+  type TicketRootKey,
+} from './ticket/ticket-keys.ts'
+export { TICKET_LIFETIME_SECONDS, TicketSealer, type TicketSealerOptions } from './ticket/ticket-sealer.ts'

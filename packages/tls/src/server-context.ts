@@ -1,12 +1,14 @@
 // What all connections of one listener share: parsed once, read-only after.
+import type { ClockMs } from '@latchkey/core'
 import type { CertificateStore } from './credential/certificate-store.ts'
-import { type KeyExchange, publicRandom } from './crypto-provider.ts'
+import { digest, type KeyExchange, publicRandom } from './crypto-provider.ts'
 import {
   type CipherSuite,
   type CipherSuiteName,
   cipherSuite,
   DEFAULT_CIPHER_SUITES,
 } from './handshake/cipher-suite.ts'
+import type { TicketSealer } from './ticket/ticket-sealer.ts'
 import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
 
 export interface ServerContextOptions {
@@ -17,6 +19,12 @@ export interface ServerContextOptions {
   readonly cipherSuites?: readonly CipherSuiteName[]
   /** In our order of preference. */
   readonly groups?: readonly GroupName[]
+  /** Seals and opens session tickets; undefined: no session is resumed. */
+  readonly tickets?: TicketSealer | undefined
+  /** Tickets of one tenant are of no use at another that shares the keys. Default: ''. */
+  readonly ticketTenant?: string
+  /** Milliseconds since the epoch. */
+  readonly clock?: ClockMs
   /** Public random bytes. A replay passes its own. */
   readonly random?: (count: number) => Uint8Array
   /** Our half of the key exchange, fresh for each handshake. A replay passes its own. */
@@ -28,6 +36,10 @@ export interface ServerContext {
   readonly alpnProtocols: readonly string[]
   readonly cipherSuites: readonly CipherSuite[]
   readonly groups: readonly NamedGroup[]
+  readonly tickets: TicketSealer | undefined
+  /** 16 bytes: of a SHA-256. */
+  readonly ticketTenant: Uint8Array
+  readonly clock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
   readonly signatureChecks: SignatureChecks
@@ -40,6 +52,9 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
     cipherSuites: notEmpty('cipherSuites', options.cipherSuites ?? DEFAULT_CIPHER_SUITES).map(cipherSuite),
     groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
+    tickets: options.tickets,
+    ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
+    clock: options.clock ?? Date.now,
     random: options.random ?? publicRandom,
     exchangeKeys: options.exchangeKeys ?? ((group, clientShare) => group.exchange(clientShare)),
     signatureChecks: new SignatureChecks(),

@@ -278,7 +278,7 @@ test('handshake: failing connections do not disturb one that works', async () =>
 /** A server of one transport whose queue the test holds. */
 async function queued(queue: HandshakeQueue, onSocket: (socket: TlsSocket) => void) {
   const failures: TlsError[] = []
-  const context = createServerContext(tlsOptions())
+  const context = createServerContext({ ...tlsOptions(), tickets: undefined })
   const server = createNetServer({ allowHalfOpen: true }, (socket) => {
     ServerTransport.accept(
       socket,

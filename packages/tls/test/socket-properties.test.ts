@@ -84,7 +84,7 @@ test('socket: addresses are those of the TCP connection, also when it is gone', 
     },
   )
   const closed = event(socket, 'close')
-  client.destroy()
+  client.resume().end()
   socket.resume()
   await closed
   assert.equal(socket.remoteAddress, HOST)

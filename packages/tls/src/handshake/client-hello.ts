@@ -11,6 +11,8 @@ export const HELLO_LIMITS = {
   groups: 64,
   signatureSchemes: 128,
   alpnProtocols: 32,
+  /** PSKs that are tried; more may be offered. */
+  psks: 2,
   supportedVersions: 64,
 } as const
 
@@ -25,6 +27,14 @@ export interface Extension {
 export interface KeyShareEntry {
   readonly group: number
   readonly keyExchange: Uint8Array
+}
+
+/** OfferedPsks. RFC 8446 §4.2.11. */
+export interface OfferedPsks {
+  /** Identities and their binders, those we would try. */
+  readonly psks: readonly { readonly identity: Uint8Array; readonly binder: Uint8Array }[]
+  /** Bytes of the binders list with its length: the end of the message, which binders do not cover. */
+  readonly bindersBytes: number
 }
 
 /**
@@ -46,8 +56,8 @@ export interface ClientHello {
   readonly signatureAlgorithms: readonly number[] | undefined
   readonly keyShares: readonly KeyShareEntry[] | undefined
   readonly alpnProtocols: readonly string[] | undefined
-  readonly hasPreSharedKey: boolean
-  readonly hasPskKeyExchangeModes: boolean
+  readonly preSharedKey: OfferedPsks | undefined
+  readonly pskKeyExchangeModes: Uint8Array | undefined
   readonly hasEarlyData: boolean
 }
 
@@ -131,8 +141,8 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
   let signatureAlgorithms: number[] | undefined
   let keyShares: KeyShareEntry[] | undefined
   let alpnProtocols: string[] | undefined
-  let hasPreSharedKey = false
-  let hasPskKeyExchangeModes = false
+  let preSharedKey: OfferedPsks | undefined
+  let pskKeyExchangeModes: Uint8Array | undefined
   let hasEarlyData = false
   for (const { type, body } of extensions) {
     const reader = new Reader(body)
@@ -163,12 +173,11 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
         alpnProtocols = readAlpnProtocols(reader.vector16())
         break
       case ExtensionType.pre_shared_key:
-        readOfferedPsks(reader)
-        hasPreSharedKey = true
+        preSharedKey = readOfferedPsks(reader)
         break
       case ExtensionType.psk_key_exchange_modes:
-        if (reader.opaque8().length === 0) refuse('ERR_TLS_DECODE', 'empty psk_key_exchange_modes')
-        hasPskKeyExchangeModes = true
+        pskKeyExchangeModes = reader.opaque8()
+        if (pskKeyExchangeModes.length === 0) refuse('ERR_TLS_DECODE', 'empty psk_key_exchange_modes')
         break
       case ExtensionType.early_data:
         hasEarlyData = true
@@ -185,8 +194,8 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
     signatureAlgorithms,
     keyShares,
     alpnProtocols,
-    hasPreSharedKey,
-    hasPskKeyExchangeModes,
+    preSharedKey,
+    pskKeyExchangeModes,
     hasEarlyData,
   }
 }
@@ -257,21 +266,28 @@ function readAlpnProtocols(reader: Reader): string[] {
 }
 
 /** OfferedPsks. RFC 8446 §4.2.11. Its form is checked even where no PSK is ever taken. */
-function readOfferedPsks(reader: Reader): void {
-  const identities = reader.vector16()
-  let identityCount = 0
+function readOfferedPsks(reader: Reader): OfferedPsks {
+  const identities: Uint8Array[] = []
+  const identityList = reader.vector16()
   do {
-    if (identities.opaque16().length === 0) refuse('ERR_TLS_DECODE', 'empty PSK identity')
-    identities.u32()
-    identityCount++
-  } while (identities.left > 0)
-  const binders = reader.vector16()
-  let binderCount = 0
+    const identity = identityList.opaque16()
+    if (identity.length === 0) refuse('ERR_TLS_DECODE', 'empty PSK identity')
+    identityList.u32() // obfuscated_ticket_age: of use for early data only
+    identities.push(identity)
+  } while (identityList.left > 0)
+  const bindersBytes = reader.left
+  const binders: Uint8Array[] = []
+  const binderList = reader.vector16()
   do {
-    if (binders.opaque8().length < 32) refuse('ERR_TLS_DECODE', 'PSK binder shorter than 32 bytes')
-    binderCount++
-  } while (binders.left > 0)
-  if (identityCount !== binderCount) {
-    refuse('ERR_TLS_ILLEGAL_PARAMETER', `${identityCount} PSK identities, ${binderCount} binders`)
+    const binder = binderList.opaque8()
+    if (binder.length < 32) refuse('ERR_TLS_DECODE', 'PSK binder shorter than 32 bytes')
+    binders.push(binder)
+  } while (binderList.left > 0)
+  if (identities.length !== binders.length) {
+    refuse('ERR_TLS_ILLEGAL_PARAMETER', `${identities.length} PSK identities, ${binders.length} binders`)
   }
+  const psks = identities
+    .slice(0, HELLO_LIMITS.psks)
+    .map((identity, index) => ({ identity, binder: binders[index] as Uint8Array }))
+  return { psks, bindersBytes }
 }

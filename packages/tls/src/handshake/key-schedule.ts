@@ -1,6 +1,6 @@
 // The TLS 1.3 key schedule. RFC 8446 §7.1, HKDF of RFC 5869.
 //
-//             0 ──▶ Early Secret (no PSK: a constant of the hash)
+//      PSK or 0 ──▶ Early Secret (without PSK a constant of the hash) ──▶ res binder
 //                      │ Derive-Secret(., "derived", "")
 //     (EC)DHE ──▶ Handshake Secret ──▶ c hs traffic, s hs traffic
 //                      │ Derive-Secret(., "derived", "")
@@ -22,6 +22,8 @@ const labelled = (text: string): Uint8Array => encoder.encode(`tls13 ${text}`)
 /** Every label of the schedule, as HkdfLabel carries it. */
 const LABELS = {
   derived: labelled('derived'),
+  'res binder': labelled('res binder'),
+  resumption: labelled('resumption'),
   'c hs traffic': labelled('c hs traffic'),
   's hs traffic': labelled('s hs traffic'),
   'c ap traffic': labelled('c ap traffic'),
@@ -173,15 +175,48 @@ export function wipeTrafficSecrets({ client, server }: TrafficSecrets): void {
   server.fill(0)
 }
 
+/** Knows the binder of a PSK. A handshake without PSK starts at {@link HandshakeStage}. */
+export class EarlyStage {
+  readonly #hkdf: Hkdf
+  readonly #secret: Uint8Array
+
+  constructor(kdf: Hkdf, psk: Uint8Array) {
+    this.#hkdf = kdf
+    this.#secret = kdf.extract(new Uint8Array(kdf.length), psk)
+  }
+
+  /** PskBinderEntry of a resumption PSK. RFC 8446 §4.2.11.2. @param transcriptHash up to the binders */
+  binder(transcriptHash: Uint8Array): Uint8Array {
+    const key = this.#hkdf.deriveSecret(this.#secret, 'res binder', this.#hkdf.emptyHash)
+    const binder = this.#hkdf.verifyData(key, transcriptHash)
+    key.fill(0)
+    return binder
+  }
+
+  /** What the handshake secret is extracted with; consumes this stage. */
+  derivedSecret(): Uint8Array {
+    const derived = this.#hkdf.deriveSecret(this.#secret, 'derived', this.#hkdf.emptyHash)
+    this.wipe()
+    return derived
+  }
+
+  /** Forgets the secret. */
+  wipe(): void {
+    this.#secret.fill(0)
+  }
+}
+
 /** Knows the secrets that protect the handshake messages. */
 export class HandshakeStage {
   readonly #hkdf: Hkdf
   readonly #secret: Uint8Array
 
-  /** @param sharedSecret (EC)DHE output; wiped here. */
-  constructor(kdf: Hkdf, sharedSecret: Uint8Array) {
+  /** @param sharedSecret (EC)DHE output; wiped here. @param early consumed. */
+  constructor(kdf: Hkdf, sharedSecret: Uint8Array, early?: EarlyStage) {
     this.#hkdf = kdf
-    this.#secret = kdf.extract(kdf.derivedEarlySecret, sharedSecret)
+    const salt = early?.derivedSecret()
+    this.#secret = kdf.extract(salt ?? kdf.derivedEarlySecret, sharedSecret)
+    salt?.fill(0)
     sharedSecret.fill(0)
   }
 
@@ -234,6 +269,11 @@ export class MasterStage {
   wipe(): void {
     this.#secret.fill(0)
   }
+}
+
+/** PSK = HKDF-Expand-Label(resumption_master_secret, "resumption", ticket_nonce, Hash.length). RFC 8446 §4.6.1. */
+export function ticketPsk(kdf: Hkdf, resumptionMasterSecret: Uint8Array, nonce: Uint8Array): Uint8Array {
+  return kdf.expandLabel(resumptionMasterSecret, 'resumption', nonce, kdf.length)
 }
 
 /** key and IV of one traffic secret. RFC 8446 §7.3. */

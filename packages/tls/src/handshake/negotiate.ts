@@ -16,9 +16,15 @@ export interface Choice {
   readonly group: NamedGroup
   /** The client's share for `group`; undefined: ask for one with a HelloRetryRequest. */
   readonly clientShare: Uint8Array | undefined
+  /** Those that answer to the name, in order of preference. */
+  readonly credentials: readonly Credential[]
+  readonly alpnProtocol: string | undefined
+}
+
+/** What a full handshake authenticates with. */
+export interface Authentication {
   readonly credential: Credential
   readonly scheme: SignatureSchemeName
-  readonly alpnProtocol: string | undefined
 }
 
 /** @throws {TlsError} with the alert that says what was not in common. */
@@ -28,9 +34,8 @@ export function negotiate(hello: ClientHello, context: ServerContext): Choice {
   const credentials = selectTenant(hello, context)
   const suite = selectSuite(hello, context.cipherSuites)
   const { group, clientShare } = selectGroup(hello, context.groups)
-  const { credential, scheme } = selectCredential(hello, credentials)
   const alpnProtocol = selectAlpnProtocol(hello, context.alpnProtocols)
-  return { suite, group, clientShare, credential, scheme, alpnProtocol }
+  return { suite, group, clientShare, credentials, alpnProtocol }
 }
 
 /** RFC 8446 §4.2.1: where supported_versions is present, nothing else counts. */
@@ -51,9 +56,12 @@ function requireTls13(hello: ClientHello): void {
 function requireMandatoryExtensions(hello: ClientHello): void {
   if (hello.supportedGroups === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'supported_groups')
   if (hello.keyShares === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'key_share')
-  if (hello.signatureAlgorithms === undefined) refuse('ERR_TLS_MISSING_EXTENSION', 'signature_algorithms')
+  // A client that only resumes may leave it out; if it cannot resume, selectAuthentication misses it.
+  if (hello.signatureAlgorithms === undefined && hello.preSharedKey === undefined) {
+    refuse('ERR_TLS_MISSING_EXTENSION', 'signature_algorithms')
+  }
   // RFC 8446 §4.2.9
-  if (hello.hasPreSharedKey && !hello.hasPskKeyExchangeModes)
+  if (hello.preSharedKey !== undefined && hello.pskKeyExchangeModes === undefined)
     refuse('ERR_TLS_MISSING_EXTENSION', 'psk_key_exchange_modes')
 }
 
@@ -106,11 +114,13 @@ function selectGroup(
   return { group: retry ?? refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no group in common'), clientShare: undefined }
 }
 
-function selectCredential(
-  hello: ClientHello,
-  credentials: readonly Credential[],
-): { credential: Credential; scheme: SignatureSchemeName } {
-  const offered = hello.signatureAlgorithms ?? []
+/**
+ * The first credential with a scheme that the client takes.
+ *
+ * @throws {TlsError} ERR_TLS_MISSING_EXTENSION, ERR_TLS_HANDSHAKE_FAILURE
+ */
+export function selectAuthentication(hello: ClientHello, credentials: readonly Credential[]): Authentication {
+  const offered = hello.signatureAlgorithms ?? refuse('ERR_TLS_MISSING_EXTENSION', 'signature_algorithms')
   for (const credential of credentials) {
     const scheme = credential.schemes.find((name) => offered.includes(SIGNATURE_SCHEMES[name].code))
     if (scheme !== undefined) return { credential, scheme }

@@ -22,7 +22,8 @@ import {
   wipeTrafficSecrets,
 } from './key-schedule.ts'
 import { type GroupName, sharedSecretOf } from './named-group.ts'
-import { type Choice, negotiate } from './negotiate.ts'
+import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
+import { acceptTicket, newSessionTickets, type Resumption } from './resumption.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
 import {
   certificateVerifyContent,
@@ -62,7 +63,11 @@ export interface Session {
   readonly alpnProtocol: string | undefined
   readonly cipherSuite: CipherSuiteName
   readonly group: GroupName
-  readonly signatureScheme: SignatureSchemeName
+  /** Whether a ticket stood in for certificate and signature. */
+  readonly isResumed: boolean
+  /** undefined: nothing was signed. */
+  readonly signatureScheme: SignatureSchemeName | undefined
+  /** The certificate that was sent, in this handshake or in the one that is resumed. */
   readonly credential: Credential
   readonly usedHelloRetryRequest: boolean
 }
@@ -80,31 +85,35 @@ interface Handshake {
 }
 
 export function* serverHandshake(handshake: Handshake): Steps<Established> {
-  const { hello, choice, transcript, usedHelloRetryRequest } = yield* receiveClientHello(handshake)
-  const exchange = sendServerHello(handshake, hello, choice, transcript, usedHelloRetryRequest)
+  const { channel } = handshake
+  const greeting = yield* receiveClientHello(handshake)
+  const { hello, choice, transcript } = greeting
+  const { resumption, authentication } = greeting
+  const exchange = sendServerHello(handshake, greeting)
+  const helloHash = transcript.digest()
   const encryptedExtensions = writeEncryptedExtensions({
     alpnProtocol: choice.alpnProtocol,
-    hasServerName: hello.serverName !== '',
+    hasServerName: hello.serverName !== '' && resumption === undefined,
   })
-  const helloHash = transcript.digest()
   transcript.add(encryptedExtensions)
-  transcript.add(choice.credential.certificateMessage)
-  // The signature covers the transcript up to Certificate and not the shared secret: ask now, derive meanwhile.
-  const content = certificateVerifyContent(transcript.digest())
-  requestSignature(handshake, hello, choice, content)
-  const { master, secrets } = enterHandshakeStage(handshake, choice, exchange, helloHash)
+  const content =
+    authentication === undefined ? undefined : askForSignature(handshake, greeting, authentication)
+  const { master, secrets } = enterHandshakeStage(handshake, greeting, exchange, helloHash)
   let trafficSecrets: TrafficSecrets | undefined
   let isEstablished = false
   // However it ends, also by a return() from outside while it waits, no secret stays behind.
   try {
-    handshake.channel.sendHandshake(encryptedExtensions)
-    handshake.channel.sendHandshake(choice.credential.certificateMessage)
-    const signature = yield* wantSignature()
-    checkSignature(handshake.context, choice, content, signature)
-    trafficSecrets = finishServerFlight(handshake, choice, transcript, signature, secrets, master)
+    channel.sendHandshake(encryptedExtensions)
+    if (authentication !== undefined && content !== undefined) {
+      channel.sendHandshake(authentication.credential.certificateMessage)
+      const signature = yield* wantSignature()
+      sendCertificateVerify(handshake, authentication, transcript, content, signature)
+    }
+    trafficSecrets = sendFinished(handshake, choice, transcript, secrets, master)
     yield* receiveFinished(handshake, choice, transcript, secrets, trafficSecrets)
+    sendTickets(handshake, greeting, master)
     isEstablished = true
-    return { session: sessionOf(hello, choice, usedHelloRetryRequest), suite: choice.suite, trafficSecrets }
+    return { session: sessionOf(greeting), suite: choice.suite, trafficSecrets }
   } finally {
     master.wipe()
     wipeTrafficSecrets(secrets)
@@ -112,14 +121,22 @@ export function* serverHandshake(handshake: Handshake): Steps<Established> {
   }
 }
 
-function sessionOf(hello: ClientHello, choice: Choice, usedHelloRetryRequest: boolean): Session {
+function sessionOf({
+  hello,
+  choice,
+  credential,
+  authentication,
+  resumption,
+  usedHelloRetryRequest,
+}: Greeting): Session {
   return {
     serverName: hello.serverName,
     alpnProtocol: choice.alpnProtocol,
     cipherSuite: choice.suite.name,
     group: choice.group.name,
-    signatureScheme: choice.scheme,
-    credential: choice.credential,
+    isResumed: resumption !== undefined,
+    signatureScheme: authentication?.scheme,
+    credential,
     usedHelloRetryRequest,
   }
 }
@@ -130,11 +147,18 @@ const CLIENT_HELLO: ExpectedMessage = {
   isExact: false,
 }
 
+/** All that is decided by the client's hellos, before anything is signed. */
 interface Greeting {
   readonly hello: ClientHello
   readonly choice: Choice & { readonly clientShare: Uint8Array }
+  /** Of ClientHello, with what came before it if there was a retry. */
   readonly transcript: Transcript
   readonly usedHelloRetryRequest: boolean
+  /** undefined: a full handshake. */
+  readonly resumption: Resumption | undefined
+  /** undefined: a resumption. */
+  readonly authentication: Authentication | undefined
+  readonly credential: Credential
 }
 
 /** RFC 8446 §4.1.2 – §4.1.4. */
@@ -145,12 +169,18 @@ function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
   const firstChoice = negotiate(firstHello, context)
   if (firstHello.hasEarlyData) channel.skipEarlyData(true)
   const transcript = new Transcript(firstChoice.suite.hash)
-  transcript.add(first.bytes)
   if (firstChoice.clientShare !== undefined) {
     const choice = { ...firstChoice, clientShare: firstChoice.clientShare }
-    return { hello: firstHello, choice, transcript, usedHelloRetryRequest: false }
+    return authenticate(
+      context,
+      { hello: firstHello, choice, transcript, usedHelloRetryRequest: false },
+      first.bytes,
+    )
   }
 
+  // Before a round trip is spent on a client that cannot be served.
+  if (firstHello.preSharedKey === undefined) selectAuthentication(firstHello, firstChoice.credentials)
+  transcript.add(first.bytes)
   const retry = writeHelloRetryRequest(firstHello.legacySessionId, firstChoice.suite, firstChoice.group)
   transcript.restartAfterRetry()
   transcript.add(retry)
@@ -168,23 +198,34 @@ function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
   if (choice.clientShare === undefined || choice.suite.code !== firstChoice.suite.code) {
     return refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello leads to another choice')
   }
-  transcript.add(second.bytes)
-  return {
-    hello,
-    choice: { ...choice, clientShare: choice.clientShare },
-    transcript,
-    usedHelloRetryRequest: true,
-  }
+  const answered = { ...choice, clientShare: choice.clientShare }
+  return authenticate(
+    context,
+    { hello, choice: answered, transcript, usedHelloRetryRequest: true },
+    second.bytes,
+  )
+}
+
+/** By ticket if the client has one, else by certificate; then the hello is part of the transcript. */
+function authenticate(
+  context: ServerContext,
+  greeting: Pick<Greeting, 'hello' | 'choice' | 'transcript' | 'usedHelloRetryRequest'>,
+  message: Uint8Array,
+): Greeting {
+  const { hello, choice, transcript } = greeting
+  const resumption = acceptTicket(context, hello, choice, transcript, message)
+  transcript.add(message)
+  if (resumption !== undefined)
+    return { ...greeting, resumption, authentication: undefined, credential: resumption.credential }
+  const authentication = selectAuthentication(hello, choice.credentials)
+  return { ...greeting, resumption, authentication, credential: authentication.credential }
 }
 
 /** RFC 8446 §4.1.3. The ephemeral key is used once, here. */
 function sendServerHello(
   { context, channel }: Handshake,
-  hello: ClientHello,
-  choice: Greeting['choice'],
-  transcript: Transcript,
-  isSecond: boolean,
-) {
+  { hello, choice, transcript, resumption, usedHelloRetryRequest }: Greeting,
+): KeyExchange {
   const exchange = context.exchangeKeys(choice.group, choice.clientShare)
   const serverHello = writeServerHello({
     random: context.random(32),
@@ -192,79 +233,99 @@ function sendServerHello(
     suite: choice.suite,
     group: choice.group,
     serverShare: exchange.share,
+    selectedIdentity: resumption?.selectedIdentity,
   })
   transcript.add(serverHello)
   channel.sendHandshake(serverHello)
   // §D.4: once a connection, and only for clients that play middlebox compatibility.
-  if (!isSecond && hello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
+  if (!usedHelloRetryRequest && hello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
   return exchange
 }
 
-function requestSignature(
+/**
+ * The signature covers the transcript up to Certificate and not the shared secret: it is asked for now, and travels while
+ * the secret is derived. Returns what is signed.
+ */
+function askForSignature(
   { channel, clientAddress }: Handshake,
-  hello: ClientHello,
-  choice: Choice,
-  content: Uint8Array,
-): void {
+  { hello, transcript }: Greeting,
+  { credential, scheme }: Authentication,
+): Uint8Array {
+  transcript.add(credential.certificateMessage)
+  const content = certificateVerifyContent(transcript.digest())
   channel.requestSignature({
-    keyId: choice.credential.keyId,
-    scheme: SIGNATURE_SCHEMES[choice.scheme].code,
+    keyId: credential.keyId,
+    scheme: SIGNATURE_SCHEMES[scheme].code,
     content,
     purpose: 'tls13-server-cv',
     serverName: hello.serverName,
     clientAddress,
     deadlineMs: 0,
   })
+  return content
 }
 
 /** RFC 8446 §7.1, down to the handshake traffic secrets, and both directions protected by them. */
 function enterHandshakeStage(
   { channel }: Handshake,
-  choice: Greeting['choice'],
+  { choice, resumption }: Greeting,
   exchange: KeyExchange,
   helloHash: Uint8Array,
 ): { master: MasterStage; secrets: TrafficSecrets } {
-  const stage = new HandshakeStage(hkdf(choice.suite.hash), sharedSecretOf(exchange, choice.group))
+  const stage = new HandshakeStage(
+    hkdf(choice.suite.hash),
+    sharedSecretOf(exchange, choice.group),
+    resumption?.early,
+  )
   const secrets = stage.trafficSecrets(helloHash)
   channel.protectWrites(new RecordProtection(choice.suite, secrets.server))
   channel.protectReads(new RecordProtection(choice.suite, secrets.client))
   return { master: stage.master(), secrets }
 }
 
-/** A wrong signature is the signer's failure, not the client's; it must not leave the process. */
-function checkSignature(
-  context: ServerContext,
-  { credential, scheme }: Choice,
+/** RFC 8446 §4.4.3. A wrong signature is the signer's failure, not the client's; it must not leave the process. */
+function sendCertificateVerify(
+  { context, channel }: Handshake,
+  { credential, scheme }: Authentication,
+  transcript: Transcript,
   content: Uint8Array,
   signature: Uint8Array,
 ): void {
-  if (!context.signatureChecks.isDue(credential.publicKey.asymmetricKeyType)) return
   const { hash } = SIGNATURE_SCHEMES[scheme]
-  // TLS 1.3 takes RSA signatures as PSS only (RFC 8446 §4.4.3).
-  if (verifySignature(credential.publicKey, { hash, pss: true }, content, signature)) return
-  context.signatureChecks.foundWrong()
-  refuse('ERR_TLS_SIGNER_WRONG', scheme)
+  // TLS 1.3 takes RSA signatures as PSS only.
+  const isDue = context.signatureChecks.isDue(credential.publicKey.asymmetricKeyType)
+  if (isDue && !verifySignature(credential.publicKey, { hash, pss: true }, content, signature)) {
+    context.signatureChecks.foundWrong()
+    refuse('ERR_TLS_SIGNER_WRONG', scheme)
+  }
+  const certificateVerify = writeCertificateVerify(scheme, signature)
+  transcript.add(certificateVerify)
+  channel.sendHandshake(certificateVerify)
 }
 
-/** CertificateVerify and Finished, RFC 8446 §4.4.3 and §4.4.4; then application keys for what we write. */
-function finishServerFlight(
+/** RFC 8446 §4.4.4; then application keys for what we write. */
+function sendFinished(
   { channel }: Handshake,
-  choice: Choice,
+  { suite }: Choice,
   transcript: Transcript,
-  signature: Uint8Array,
   secrets: TrafficSecrets,
   master: MasterStage,
 ): TrafficSecrets {
-  const kdf = hkdf(choice.suite.hash)
-  const certificateVerify = writeCertificateVerify(choice.scheme, signature)
-  transcript.add(certificateVerify)
-  channel.sendHandshake(certificateVerify)
-  const finished = writeFinished(kdf.verifyData(secrets.server, transcript.digest()))
+  const finished = writeFinished(hkdf(suite.hash).verifyData(secrets.server, transcript.digest()))
   transcript.add(finished)
   channel.sendHandshake(finished)
   const trafficSecrets = master.trafficSecrets(transcript.digest())
-  channel.protectWrites(new RecordProtection(choice.suite, trafficSecrets.server))
+  channel.protectWrites(new RecordProtection(suite, trafficSecrets.server))
   return trafficSecrets
+}
+
+/** RFC 8446 §4.6.1: in one record, under application keys. */
+function sendTickets({ context, channel }: Handshake, greeting: Greeting, master: MasterStage): void {
+  if (context.tickets === undefined) return
+  const { hello, choice, credential, resumption, transcript } = greeting
+  const resumptionMasterSecret = master.resumptionMasterSecret(transcript.digest())
+  const batch = { hello, suite: choice.suite, credential, resumptionMasterSecret, resumption }
+  for (const ticket of newSessionTickets(context, batch)) channel.sendHandshake(ticket)
 }
 
 /** The client's Finished, RFC 8446 §4.4.4; then application keys for what we read. */
@@ -277,8 +338,13 @@ function* receiveFinished(
 ): Steps<void> {
   const kdf = hkdf(suite.hash)
   const expected = kdf.verifyData(secrets.client, transcript.digest())
-  const { body } = yield* wantMessage({ type: HandshakeType.finished, maxBytes: kdf.length, isExact: true })
+  const { body, bytes } = yield* wantMessage({
+    type: HandshakeType.finished,
+    maxBytes: kdf.length,
+    isExact: true,
+  })
   if (!equalSecrets(body, expected)) refuse('ERR_TLS_DECRYPT', 'Finished does not verify')
+  transcript.add(bytes)
   channel.protectReads(new RecordProtection(suite, trafficSecrets.client))
 }
 

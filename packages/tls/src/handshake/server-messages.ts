@@ -20,6 +20,8 @@ export interface ServerHelloFields {
   readonly suite: CipherSuite
   readonly group: NamedGroup
   readonly serverShare: Uint8Array
+  /** Index of the PSK that is taken; undefined: none. */
+  readonly selectedIdentity: number | undefined
 }
 
 /**
@@ -29,7 +31,7 @@ export interface ServerHelloFields {
  *         opaque legacy_session_id_echo<0..32>;
  *         CipherSuite cipher_suite;
  *         uint8 legacy_compression_method = 0;
- *         Extension extensions<6..2^16-1>;      supported_versions, key_share
+ *         Extension extensions<6..2^16-1>;      supported_versions, key_share, pre_shared_key
  *     } ServerHello;
  */
 export function writeServerHello({
@@ -38,9 +40,13 @@ export function writeServerHello({
   suite,
   group,
   serverShare,
+  selectedIdentity,
 }: ServerHelloFields): Uint8Array {
   return serverHello(random, legacySessionId, suite, (extensions) => {
     extensions.u16(ExtensionType.key_share).vector16((body) => body.u16(group.code).opaque16(serverShare))
+    if (selectedIdentity !== undefined) {
+      extensions.u16(ExtensionType.pre_shared_key).vector16((body) => body.u16(selectedIdentity))
+    }
   })
 }
 
@@ -132,6 +138,25 @@ export function writeCertificateVerify(scheme: SignatureSchemeName, signature: U
 
 export function writeFinished(verifyData: Uint8Array): Uint8Array {
   return message(HandshakeType.finished, (body) => body.opaque(verifyData), 64)
+}
+
+export interface NewSessionTicketFields {
+  readonly lifetimeSeconds: number
+  readonly ageAdd: number
+  readonly nonce: Uint8Array
+  readonly ticket: Uint8Array
+}
+
+/** RFC 8446 §4.6.1; without extensions: early data is not offered. */
+export function writeNewSessionTicket({
+  lifetimeSeconds,
+  ageAdd,
+  nonce,
+  ticket,
+}: NewSessionTicketFields): Uint8Array {
+  return message(HandshakeType.new_session_ticket, (body) => {
+    body.u32(lifetimeSeconds).u32(ageAdd).opaque8(nonce).opaque16(ticket).u16(0)
+  })
 }
 
 export function writeKeyUpdate(updateRequested: boolean): Uint8Array {

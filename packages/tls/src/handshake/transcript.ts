@@ -21,6 +21,11 @@ export class Transcript {
     return this.#hash.copy().digest()
   }
 
+  /** Transcript-Hash as if `part` of a message had been added: for binders, which are inside the message they cover. */
+  digestWith(part: Uint8Array): Uint8Array {
+    return this.#hash.copy().update(part).digest()
+  }
+
   /**
    * Replaces the first ClientHello by a synthetic message that holds its hash:
    *

@@ -6,14 +6,22 @@ import {
   type ServerOptions as HttpServerOptions,
 } from 'node:http'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
+import { publicRandom, secretRandom } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
 import { createServerContext, type ServerContextOptions } from '../server-context.ts'
+import { createTicketKeyring } from '../ticket/ticket-keys.ts'
+import { TicketSealer } from '../ticket/ticket-sealer.ts'
 import type { Signer } from '../signer/signer.ts'
 import { HandshakeQueue } from './handshake-queue.ts'
 import { ServerTransport, type TransportOptions } from './server-transport.ts'
 import type { TlsSocket } from './tls-socket.ts'
 
-export interface TlsServerOptions extends ServerContextOptions {
+export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> {
+  /**
+   * Seals and opens session tickets; `false`: no session is resumed. Default: keys of this server alone, from its own
+   * randomness, changed every hour and honoured for 18.
+   */
+  readonly tickets?: TicketSealer | false
   /** Does the private-key operation of each full handshake. */
   readonly signer: Signer
   /** From accept to the client's Finished. Default 10,000 ms. */
@@ -74,7 +82,7 @@ const DEFAULT_MAX_HANDSHAKES = 4096
 
 function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
   const transport: TransportOptions = {
-    context: createServerContext(options),
+    context: createServerContext({ ...options, tickets: ticketsOf(options) }),
     signer: options.signer,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
     signerTimeoutMs: options.signerTimeoutMs ?? DEFAULT_SIGNER_TIMEOUT_MS,
@@ -101,4 +109,16 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     ServerTransport.accept(socket, transport, events)
   })
   return server
+}
+
+function ticketsOf({ tickets, clock = Date.now }: TlsServerOptions): TicketSealer | undefined {
+  if (tickets === false) return undefined
+  return (
+    tickets ??
+    new TicketSealer({
+      keyring: createTicketKeyring({ random: secretRandom, clock }),
+      random: publicRandom,
+      clock,
+    })
+  )
 }

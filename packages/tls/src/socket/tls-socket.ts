@@ -87,7 +87,7 @@ export class TlsSocket extends Duplex {
   }
 
   isSessionReused(): boolean {
-    return false
+    return this.session.isResumed
   }
 
   /** As `net.Socket.setTimeout`: `timeout` is emitted after so many idle milliseconds; nothing is closed. */
