@@ -51,7 +51,7 @@ export class HttpsFront implements AsyncDisposable {
       releaseWritten: true,
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: limits.headersTimeoutMs,
-      // A large upload over a slow line is no attack: what counts is that bytes keep coming (originIdleMs).
+      // A large upload over a slow line is no attack: what counts is its pace (clientBytesPerSecond).
       requestTimeout: 0,
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, limits.headersTimeoutMs),

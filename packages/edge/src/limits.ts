@@ -13,6 +13,12 @@ export interface EdgeLimits {
   readonly headersTimeoutMs: number
   /** Milliseconds a client connection may stay open without a request. */
   readonly keepAliveMs: number
+  /** Bytes a second that a client has to keep up, both ways, where it is waited for. 0: any pace will do. */
+  readonly clientBytesPerSecond: number
+  /** Milliseconds that an upload may be behind this pace before it is given up with 408, or Infinity. */
+  readonly uploadGraceMs: number
+  /** Milliseconds that a download may be behind this pace before its connection is destroyed, or Infinity. */
+  readonly downloadGraceMs: number
   /** Milliseconds to go on reading an upload that nobody wants any more, after the response is out. */
   readonly lingerMs: number
   /** Connections to one origin at once. */
@@ -39,6 +45,13 @@ export const DEFAULT_LIMITS: EdgeLimits = {
   maxPerClient: 64,
   headersTimeoutMs: 15_000,
   keepAliveMs: 30_000,
+  // What IIS and Kestrel ask for. The slowest mobile line has twenty times as much; who has less means to hold us.
+  clientBytesPerSecond: 240,
+  // Enough for a tunnel or a change of network. The place at the origin is not free to others meanwhile.
+  uploadGraceMs: 30_000,
+  // Longer, as the kernel says late that a reader goes on: when a third of its send buffer (up to 4 MB) has left. Shorter
+  // than originIdleMs, as the origin is kept waiting as well, and the log should name who is slow.
+  downloadGraceMs: 45_000,
   // Long enough for a client to notice an early answer, short enough not to be a free sink.
   lingerMs: 5_000,
   originSockets: 256,

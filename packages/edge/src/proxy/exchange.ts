@@ -6,12 +6,15 @@
 //   origin stops reading the upload       its answer counts if it has begun, else 502; the rest is read and dropped
 //   origin breaks off in its answer       the client connection is destroyed: a clean end would be a lie (RFC 9112 §8)
 //   a deadline, an answer already begun   the client connection is destroyed, for the same reason
+//   the upload is too slow                408 if no answer has begun, else the connection is destroyed
+//   the download is too slow              the client connection is destroyed: it takes no bytes, so no words either
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
 import type { LogFields } from '@latchkey/core'
 import type { GatewayErrorCode } from '../errors.ts'
 import type { LimitedLog } from '../limited-log.ts'
 import type { EdgeLimits } from '../limits.ts'
+import { ClientWatch, type Direction } from './client-pace.ts'
 import { type Framing, interimFields, responseFields, trailerFields } from './fields.ts'
 import { answerError } from './gateway-response.ts'
 import type { Origin } from './origin.ts'
@@ -24,6 +27,8 @@ export interface ExchangeOptions {
   readonly framing: Framing
   readonly limits: EdgeLimits
   readonly log: LimitedLog
+  /** For what is the client's doing: a flood of it must not hide an origin that is down. */
+  readonly logClient: LimitedLog
   /** Of this request: host and method. */
   readonly logFields: LogFields
 }
@@ -39,6 +44,7 @@ export class Exchange {
   readonly #response: ServerResponse
   readonly #options: ExchangeOptions
   #originRequest: ClientRequest | undefined
+  #watch: ClientWatch | undefined
   #connectDeadline: NodeJS.Timeout | undefined
   #isConnected = false
   #isAnswering = false
@@ -63,6 +69,8 @@ export class Exchange {
       release()
       this.#end()
     })
+    const { limits } = this.#options
+    this.#watch = new ClientWatch(this.#request, this.#response, limits, (side) => this.#clientSlow(side))
     this.#send(false)
   }
 
@@ -112,7 +120,10 @@ export class Exchange {
   #inform(status: number, rawHeaders: readonly string[]): void {
     if (this.#isOver || this.#isAnswering || this.#request.httpVersion === '1.0') return
     if (status !== 100) this.#response.writeInformation(status, interimFields(rawHeaders))
-    else if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
+    else if (this.#request.headers.expect !== undefined) {
+      this.#response.writeContinue()
+      this.#watch?.continued()
+    }
   }
 
   #answer(originResponse: IncomingMessage): void {
@@ -181,8 +192,13 @@ export class Exchange {
   /** No byte to or from the origin for `originIdleMs`: whose turn was it? */
   #idle(): void {
     if (this.#isOver) return
-    const isUploading = this.#options.framing.kind !== 'none' && !this.#request.complete
-    this.#fail(isUploading ? 'ERR_EDGE_CLIENT_SLOW' : 'ERR_EDGE_ORIGIN_TIMEOUT')
+    const isClients = this.#watch?.isUploadAwaited === true || this.#watch?.isDownloadAwaited === true
+    this.#fail(isClients ? 'ERR_EDGE_CLIENT_SLOW' : 'ERR_EDGE_ORIGIN_TIMEOUT')
+  }
+
+  #clientSlow(direction: Direction): void {
+    this.#fail('ERR_EDGE_CLIENT_SLOW', new Error(direction))
+    if (direction === 'download') this.#response.destroy()
   }
 
   /** Ends the exchange with an error of ours: as a response if none has begun, else by breaking the connection. */
@@ -199,6 +215,7 @@ export class Exchange {
   /** The response is out, or its connection is gone. */
   #end(): void {
     this.#isOver = true
+    this.#watch?.stop()
     clearTimeout(this.#connectDeadline)
     if (this.#response.writableFinished && this.#request.complete) return
     this.#dropUpload()
@@ -206,6 +223,7 @@ export class Exchange {
   }
 
   #dropUpload(): void {
+    this.#watch?.ignoreUpload()
     if (this.#originRequest !== undefined) this.#request.unpipe(this.#originRequest)
     this.#request.resume()
   }
@@ -213,8 +231,13 @@ export class Exchange {
   #warn(code: GatewayErrorCode, cause?: unknown): void {
     if (this.#isWarned) return
     this.#isWarned = true
-    const { log, logFields, origin } = this.#options
+    const { log, logClient, logFields, origin } = this.#options
     const reason = cause instanceof Error ? `: ${cause.message}` : ''
+    if (code === 'ERR_EDGE_CLIENT_SLOW') {
+      const peer = this.#request.socket.remoteAddress ?? 'a client that has gone'
+      logClient('info', `${logFields['host']}: ${peer}: ${code}${reason}`, { ...logFields, code, peer })
+      return
+    }
     const text = `${logFields['host']}: origin ${origin.name}: ${code}${reason}`
     log('warning', text, { ...logFields, code, origin: origin.name })
   }

@@ -534,6 +534,121 @@ test('proxy: one client takes every connection to an origin: it gets its share, 
   assert.equal((await ask(edge.port, { agent: false, path: '/fast' })).text, 'fast', 'given back')
 })
 
+test('proxy: slow post: uploads of a byte now and then do not keep the connections to an origin', async () => {
+  const limits = { originSockets: 4, clientBytesPerSecond: 1000, uploadGraceMs: 200, originConnectMs: 3000 }
+  await using edge = await startTestEdge((request, response) => {
+    request.resume().on('end', () => response.end('served'))
+  }, limits)
+  const head = 'POST / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 100000\r\n\r\n'
+  const attackers = Array.from({ length: 4 }, () => attack(edge.port, head))
+  while (edge.proxy.active < 4) await sleep(1)
+  const feeding = setInterval(() => attackers.forEach(({ socket }) => socket.write('x')), 20)
+  assert.equal((await ask(edge.port, { agent: false })).text, 'served')
+  await Promise.all(attackers.map(({ answered }) => answered))
+  clearInterval(feeding)
+  for (const { socket, received } of attackers) {
+    assert.match(received(), /^HTTP\/1.1 408 /)
+    socket.destroy()
+  }
+  const line = edge.log.find(({ fields }) => fields['code'] === 'ERR_EDGE_CLIENT_SLOW')
+  assert.deepEqual([line?.level, line?.text], ['info', 'site.test: 127.0.0.1: ERR_EDGE_CLIENT_SLOW: upload'])
+})
+
+test('proxy: slow post: an answer that has begun is broken off', async () => {
+  const limits = { clientBytesPerSecond: 1000, uploadGraceMs: 100 }
+  await using edge = await startTestEdge((request, response) => {
+    request.on('error', () => {}).pipe(response)
+  }, limits)
+  const head = 'POST / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 100000\r\n\r\nx'
+  const { socket, received } = attack(edge.port, head)
+  await new Promise((resolve) => socket.once('close', resolve))
+  assert.match(received(), /^HTTP\/1.1 200 OK[\s\S]*\r\n1\r\nx\r\n$/)
+})
+
+test('proxy: slow read: readers of a little now and then do not keep the connections to an origin', async () => {
+  const limits = {
+    originSockets: 2,
+    clientBytesPerSecond: 100_000_000,
+    downloadGraceMs: 200,
+    originConnectMs: 3000,
+  }
+  const chunk = Buffer.alloc(64 * 1024)
+  await using edge = await startTestEdge((request, response) => {
+    if (request.url === '/fast') response.end('served')
+    else endless(chunk).pipe(response)
+  }, limits)
+  const attackers = Array.from({ length: 2 }, () => attack(edge.port, GET).socket.pause())
+  while (edge.proxy.active < 2) await sleep(1)
+  const reading = setInterval(() => attackers.forEach((socket) => socket.read(1000)), 20)
+  assert.equal((await ask(edge.port, { agent: false, path: '/fast' })).text, 'served')
+  while (edge.proxy.active > 0) await sleep(1)
+  clearInterval(reading)
+  for (const socket of attackers) socket.destroy()
+  const line = edge.log.find(({ fields }) => fields['code'] === 'ERR_EDGE_CLIENT_SLOW')
+  assert.equal(line?.text, 'site.test: 127.0.0.1: ERR_EDGE_CLIENT_SLOW: download')
+})
+
+test('proxy: who waits for the origin is not slow', async () => {
+  const limits = { clientBytesPerSecond: 1_000_000, uploadGraceMs: 80, downloadGraceMs: 80 }
+  await using edge = await startTestEdge(async (request, response) => {
+    // Its upload is not read, no byte of the answer comes; then the body is read and the answer trickles.
+    await sleep(240)
+    let length = 0
+    for await (const part of request) length += (part as Buffer).length
+    response.write(`got ${length}`)
+    for (let count = 0; count < 6; count++) {
+      await sleep(40)
+      response.write('.')
+    }
+    response.end()
+  }, limits)
+  const size = 32 * 1024 * 1024
+  const body = Readable.from([Buffer.alloc(size)])
+  const headers = { host: 'site.test', 'content-length': size }
+  const response = await ask(edge.port, { agent: false, method: 'POST', headers }, body)
+  assert.equal(response.text, `got ${size}......`)
+})
+
+test('proxy: who waits for a 100 is not slow, who got it and sends nothing is', async () => {
+  const origin = createServer()
+  origin.on('checkContinue', (request, response) => {
+    setTimeout(() => {
+      if (request.url === '/no') response.writeHead(413).end()
+      else response.writeContinue()
+    }, 240)
+  })
+  await using edge = await startTestEdge(origin, { clientBytesPerSecond: 1000, uploadGraceMs: 80 })
+  const head = (path: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: site.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n`
+  assert.match(await edge.exchange(head('/no'), '\r\n\r\n'), /^HTTP\/1.1 413 /)
+  assert.match(await edge.exchange(head('/yes'), ' 408 '), /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 408 /)
+})
+
+function endless(chunk: Buffer): Readable {
+  return new Readable({
+    read() {
+      this.push(chunk)
+    },
+  })
+}
+
+/** A client that sends `text` and is not surprised to be cut off. */
+function attack(
+  port: number,
+  text: string,
+): { socket: Socket; received: () => string; answered: Promise<unknown> } {
+  const socket = connect(port, '127.0.0.1')
+  let received = ''
+  const answered = once(socket, 'data')
+  answered.catch(() => {})
+  socket.setEncoding('latin1').on('error', () => {})
+  socket.on('data', (part: string) => {
+    received += part
+  })
+  socket.write(text)
+  return { socket, received: () => received, answered }
+}
+
 test('proxy: an early answer reaches a client that is still sending, and the connection is not a sink', async () => {
   await using edge = await startTestEdge(
     (_request, response) => response.writeHead(413, { connection: 'close' }).end('too large'),

@@ -162,6 +162,7 @@ export class Proxy {
       framing,
       limits,
       log: this.#logFailure,
+      logClient: this.#logRefusal,
       logFields: { host: target.hostName, method: request.method },
     }).start()
   }
