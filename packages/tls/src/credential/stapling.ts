@@ -1,7 +1,7 @@
 // What a server staples to its certificate: an OCSP response and signed certificate timestamps. RFC 8446 §4.4.2.1.
 //
 // Both come from an operator's file and go to every client, so rubbish is refused when it is loaded.
-import { DecodeError, Reader, Writer } from '@latchkey/core'
+import { DecodeError, DER_TAG, Reader, readInside, Writer } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
 import { ExtensionType } from '../handshake/extension-type.ts'
 
@@ -106,13 +106,9 @@ function readTimestamp(reader: Reader): SignedCertificateTimestamp {
 /** A response with its responder's certificate takes about 2,000 bytes; every client would pay for more. */
 const MAX_OCSP_RESPONSE_BYTES = 16_384
 
-const DER = {
-  octetString: 0x04,
-  objectIdentifier: 0x06,
-  enumerated: 0x0a,
-  sequence: 0x30,
-  explicit0: 0xa0,
-} as const
+/** Tags that no key or certificate we read has. */
+const ENUMERATED = 0x0a
+const EXPLICIT_0 = 0xa0
 
 /** id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1. */
 const BASIC_RESPONSE = Uint8Array.of(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01)
@@ -142,18 +138,18 @@ export function checkOcspResponse(bytes: Uint8Array): void {
   if (bytes.length > MAX_OCSP_RESPONSE_BYTES)
     unfit(`OCSP response of ${bytes.length} bytes, at most ${MAX_OCSP_RESPONSE_BYTES}`)
   reading('OCSP response', () => {
-    const response = only(bytes, DER.sequence)
-    const status = new Reader(readDer(response, DER.enumerated))
+    const response = only(new Reader(bytes), DER_TAG.sequence)
+    const status = readInside(response, ENUMERATED)
     const code = status.u8()
     status.end()
     if (code !== 0) unfit(`OCSP response is no answer: ${RESPONSE_STATUS[code] ?? code}`)
-    const responseBytes = only(readDer(response, DER.explicit0), DER.sequence)
+    const responseBytes = only(readInside(response, EXPLICIT_0), DER_TAG.sequence)
     response.end()
-    const type = readDer(responseBytes, DER.objectIdentifier)
-    if (!isBasicResponse(type)) unfit('OCSP response is not a basic response')
-    const basicResponse = readDer(responseBytes, DER.octetString)
+    if (!isBasicResponse(readInside(responseBytes, DER_TAG.oid).rest()))
+      unfit('OCSP response is not a basic response')
+    const basicResponse = readInside(responseBytes, DER_TAG.octetString)
     responseBytes.end()
-    only(basicResponse, DER.sequence)
+    only(basicResponse, DER_TAG.sequence)
   })
 }
 
@@ -161,24 +157,11 @@ function isBasicResponse(type: Uint8Array): boolean {
   return type.length === BASIC_RESPONSE.length && type.every((byte, index) => byte === BASIC_RESPONSE[index])
 }
 
-/** The contents of bytes that are one DER element and nothing else. */
-function only(bytes: Uint8Array, tag: number): Reader {
-  const reader = new Reader(bytes)
-  const contents = readDer(reader, tag)
+/** The inside of the one DER element that a reader holds. */
+function only(reader: Reader, tag: number): Reader {
+  const inside = readInside(reader, tag)
   reader.end()
-  return new Reader(contents)
-}
-
-/** The contents of a DER element with a one-byte tag: definite, shortest length (X.690 §10.1), up to 65,535 bytes. */
-function readDer(reader: Reader, tag: number): Uint8Array {
-  const found = reader.u8()
-  if (found !== tag) unfit(`DER tag 0x${tag.toString(16)} expected, 0x${found.toString(16)} found`)
-  const first = reader.u8()
-  if (first < 0x80) return reader.opaque(first)
-  const length =
-    first === 0x81 ? reader.u8() : first === 0x82 ? reader.u16() : unfit('DER length out of range')
-  if (length < (first === 0x81 ? 0x80 : 0x100)) unfit('DER length is not the shortest')
-  return reader.opaque(length)
+  return inside
 }
 
 function unfit(detail: string): never {
