@@ -64,13 +64,15 @@ export class HttpsFront implements AsyncDisposable {
       socket.once('close', () => this.#sockets.delete(socket))
     })
     const log = limitLog(logger, clock)
-    this.#server.on('tlsClientError', (error: Error, socket: Socket) => {
+    this.#server.on('tlsClientError', (error: Error, socket: Socket, asked: string) => {
       const code = error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL'
       const peer = socket.remoteAddress ?? 'a client that has gone'
+      const serverName = asked.slice(0, MAX_NAME_LENGTH)
+      const site = serverName === '' ? '' : ` for ${serverName}`
       log(
         OURS.has(code) ? 'warning' : 'info',
-        `TLS handshake with ${peer} failed: ${code}: ${withCauses(error)}`,
-        { code, peer },
+        `TLS handshake with ${peer}${site} failed: ${code}: ${withCauses(error)}`,
+        { code, peer, ...(serverName === '' ? {} : { serverName }) },
       )
     })
   }
@@ -135,6 +137,9 @@ export class HttpsFront implements AsyncDisposable {
     )
   }
 }
+
+/** Of a DNS name as text, RFC 1035 §2.3.4: a client that says more names nothing, and its line need not be longer. */
+const MAX_NAME_LENGTH = 253
 
 /** More would be a chain that bites its tail. */
 const MAX_CAUSES = 3

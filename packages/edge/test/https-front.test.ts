@@ -167,13 +167,57 @@ test('front: failed handshakes are told apart: the client’s at info, ours as a
   await once(unsigned, 'error')
   while (edge.log.length < 2) await sleep(1)
   assert.deepEqual(
-    edge.log.map(({ level, fields }) => [level, fields['code'], fields['peer']]),
+    edge.log.map(({ level, fields }) => [level, fields['code'], fields['peer'], fields['serverName']]),
     [
-      ['info', 'ERR_TLS_UNRECOGNIZED_NAME', '127.0.0.1'],
-      ['warning', 'ERR_TLS_SIGNER', '127.0.0.1'],
+      ['info', 'ERR_TLS_UNRECOGNIZED_NAME', '127.0.0.1', 'three.test'],
+      ['warning', 'ERR_TLS_SIGNER', '127.0.0.1', 'one.test'],
     ],
   )
+  assert.match(
+    edge.log[0]?.text ?? '',
+    /^TLS handshake with 127\.0\.0\.1 for three\.test failed: ERR_TLS_UNREC/,
+  )
   assert.match(edge.log[1]?.text ?? '', /ERR_TLS_SIGNER: the signer failed.*: no key server answers$/)
+})
+
+test('front: a failed handshake that named no server is logged without a name', async () => {
+  await using edge = await startFront((_request, response) => response.end('ok'))
+  const raw = tcpConnect(edge.port, '127.0.0.1')
+  raw.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: one.test\r\n\r\n')
+  await once(raw.resume(), 'close')
+  while (edge.log.length < 1) await sleep(1)
+  assert.match(edge.log[0]?.text ?? '', /^TLS handshake with 127\.0\.0\.1 failed: ERR_TLS_/)
+  assert.equal(edge.log[0]?.fields['serverName'], undefined)
+})
+
+test('front: slow read: a client that stops to read is cut off, and its request at the origin', async () => {
+  const chunk = Buffer.alloc(64 * 1024)
+  const ended = Promise.withResolvers<void>()
+  const limits = { downloadGraceMs: 200, originConnectMs: 3000 }
+  await using edge = await startFront((_request, response) => {
+    response.once('close', ended.resolve)
+    const fill = (): void => {
+      while (!response.destroyed && response.write(chunk));
+    }
+    response.on('drain', fill)
+    fill()
+  }, limits)
+  const socket = await secureSocket(edge.port)
+  socket.on('error', () => {}).pause()
+  socket.write('GET / HTTP/1.1\r\nHost: one.test\r\n\r\n')
+  await ended.promise
+  const line = edge.log.find(({ fields }) => fields['code'] === 'ERR_EDGE_CLIENT_SLOW')
+  assert.equal(line?.text, 'one.test: 127.0.0.1: ERR_EDGE_CLIENT_SLOW: download')
+  socket.destroy()
+})
+
+test('front: slow post: a client that stops to send gets a 408', async () => {
+  await using edge = await startFront(() => {}, { uploadGraceMs: 100 })
+  const socket = await secureSocket(edge.port)
+  socket.write('POST / HTTP/1.1\r\nHost: one.test\r\nContent-Length: 10\r\n\r\nabc')
+  const [part] = (await once(socket, 'data')) as [Buffer]
+  assert.match(part.toString(), /^HTTP\/1.1 408 /)
+  socket.destroy()
 })
 
 test('front: closing lets a response finish, drops idle and half-open connections, and refuses new ones', async () => {
