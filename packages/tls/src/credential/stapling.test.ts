@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { Reader, Writer } from '@latchkey/core'
+import { DecodeError, Reader, Writer } from '@latchkey/core'
 import * as fc from 'fast-check'
 import { TlsError } from '../errors.ts'
-import { checkOcspResponse, readSctList, writeCertificateEntryExtensions } from './stapling.ts'
+import {
+  checkOcspResponse,
+  readSctList,
+  readStatusRequest,
+  writeCertificateEntryExtensions,
+} from './stapling.ts'
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'))
 const isUnfit = (error: unknown): boolean => error instanceof TlsError && error.code === 'ERR_TLS_CREDENTIAL'
@@ -49,6 +54,29 @@ test('CertificateEntry extensions can be read back', () => {
     }),
   )
 })
+
+// ── status_request ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const STATUS_REQUESTS: readonly { name: string; body: string; asks: boolean | 'error' }[] = [
+  { name: 'as browsers send it', body: '01 0000 0000', asks: true },
+  { name: 'with responders and extensions', body: '01 0003 aabbcc 0001 dd', asks: true },
+  { name: 'of another type', body: '02 aabbcc', asks: false },
+  { name: 'empty', body: '', asks: 'error' },
+  { name: 'cut short', body: '01 0000 00', asks: 'error' },
+  { name: 'with bytes after it', body: '01 0000 0000 00', asks: 'error' },
+]
+for (const { name, body, asks } of STATUS_REQUESTS) {
+  test(`status_request ${name}`, () => {
+    const read = (): boolean => {
+      const reader = new Reader(hex(body))
+      const asksForOcsp = readStatusRequest(reader)
+      reader.end()
+      return asksForOcsp
+    }
+    if (asks === 'error') assert.throws(read, DecodeError)
+    else assert.equal(read(), asks)
+  })
+}
 
 // ── signed certificate timestamps ───────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,29 @@ export function writeCertificateEntryExtensions({ ocsp, sct }: Staples): Uint8Ar
   return writer.finish()
 }
 
+/**
+ * The body of a client's status_request extension: whether it asks for OCSP. Which responders it trusts and what it would
+ * have asked them does not change the one response we have. (A client asks for timestamps with an empty body.)
+ *
+ *     struct {
+ *         CertificateStatusType status_type;            ocsp = 1
+ *         ResponderID responder_id_list<0..2^16-1>;
+ *         Extensions  request_extensions<0..2^16-1>;
+ *     } CertificateStatusRequest;
+ *
+ * @throws {DecodeError}
+ * @see RFC 6066 §8
+ */
+export function readStatusRequest(reader: Reader): boolean {
+  if (reader.u8() !== OCSP) {
+    reader.rest()
+    return false
+  }
+  reader.opaque16()
+  reader.opaque16()
+  return true
+}
+
 // ── signed certificate timestamps ─────────────────────────────────────────────────────────────────────────────────
 
 /** Browsers ask for two or three; each costs every handshake about 120 bytes. */
