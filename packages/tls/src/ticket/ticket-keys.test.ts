@@ -149,6 +149,19 @@ test('two issuers at the same moment: the order in which keys come does not matt
   }
 })
 
+test('of two keys from outside that may seal the newer does', () => {
+  const older = keyOf(2, START - 1)
+  const newer = keyOf(1, START)
+  for (const keys of [
+    [older, newer],
+    [newer, older],
+  ]) {
+    const { ring } = ringAt(START)
+    for (const key of keys) ring.put(key)
+    assert.deepEqual(ring.current(START), newer)
+  }
+})
+
 test('a fleet that falls silent: the ring goes on with its own keys', () => {
   const { ring } = ringAt(START)
   ring.put(keyOf(7, START))
@@ -165,7 +178,9 @@ test('a key that comes early opens tickets at once, and seals only if there is n
   assert.equal(ring.current(START), own)
   assert.deepEqual(ring.current(START + 600_000), early)
   const { ring: empty } = ringAt(START)
+  empty.put(keyOf(8, START + 600_001))
   empty.put(early)
+  empty.put(keyOf(9, START + 600_002))
   assert.deepEqual(empty.current(START), early)
 })
 
@@ -226,6 +241,16 @@ test('in a ring full of keys that cannot seal there is still one that can', () =
   assert.equal(ring.list().length, 6)
 })
 
+test('in a full ring the next key waits: the one that seals is not wiped for it', () => {
+  const { time, ring } = ringAt(START, { rotationMs: HOUR, lifetimeMs: HOUR })
+  const key = ring.current(START)
+  time.now = START + HOUR - 1
+  for (let id = 1; id <= 5; id++) assert.equal(ring.put(keyOf(id, START + 2 * HOUR - 1)), true)
+  assert.equal(ring.current(time.now), key)
+  assert.ok(!isWiped(key as TicketRootKey))
+  assert.equal(ring.list().length, 6)
+})
+
 test('an id that is taken is not used twice, even by a random source that repeats itself', () => {
   const ring = createTicketKeyring({
     clock: () => START,
@@ -256,9 +281,11 @@ for (const [what, options] of [
 
 test('no secret shows when a key is inspected or serialised by accident', () => {
   const { ring } = ringAt(START)
-  ring.put({ ...keyOf(7, START), secret: new Uint8Array(32).fill(0x5a) })
-  for (const value of [ring, ring.current(START), ring.list(), ring.find(keyOf(7, START).id, START)]) {
-    assert.doesNotMatch(inspect(value, { depth: 9 }), /90, 90|5a 5a/)
-    assert.doesNotMatch(JSON.stringify(value), /90/)
+  const own = ring.current(START)
+  ring.put({ ...keyOf(7, START), secret: new Uint8Array(32).fill(0xab) })
+  for (const value of [ring, own, ring.current(START), ring.list()]) {
+    assert.doesNotMatch(inspect(value, { depth: 9 }), /17[01], 17[01]|aa aa|ab ab/)
+    assert.doesNotMatch(JSON.stringify(value), /:17[01],/)
   }
+  assert.match(inspect(own), /32 secret bytes/)
 })

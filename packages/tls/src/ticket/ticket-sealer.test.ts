@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import * as fc from 'fast-check'
@@ -77,6 +77,29 @@ test('the format is the one at the head of the file', () => {
   decipher.setAuthTag(ticket.subarray(-16))
   const plaintext = Buffer.concat([decipher.update(ticket.subarray(33, -16)), decipher.final()])
   assert.deepEqual(new Uint8Array(plaintext), writeTicketState(stateAt(START)))
+})
+
+for (const format of [1, 2]) {
+  test(`format ${format}, sealed as it should be, is ${format === 1 ? 'a ticket' : 'none'}`, () => {
+    const { sealer } = startProcess({ keyring: fixedRing(ROOT) })
+    const header = Uint8Array.of(format, ...ROOT.id, ...random(28))
+    const key = Buffer.from(
+      hkdfSync('sha256', ROOT.secret, header.subarray(5, 21), 'latchkey session ticket 1', 32),
+    )
+    const cipher = createCipheriv('aes-256-gcm', key, header.subarray(21)).setAAD(header)
+    const sealed = [cipher.update(writeTicketState(stateAt(START))), cipher.final(), cipher.getAuthTag()]
+    assert.equal(sealer.open(Buffer.concat([header, ...sealed])) !== undefined, format === 1)
+  })
+}
+
+test('bytes of another length than a ticket cost no look-up and no key', () => {
+  const find = (): never => assert.fail('looked up')
+  const { sealer } = startProcess({ keyring: { ...fixedRing(ROOT), find } })
+  for (let length = 0; length < 400; length++) {
+    const bytes = new Uint8Array(length).fill(1)
+    if (length === 156 || length === 172) assert.throws(() => sealer.open(bytes), /looked up/)
+    else assert.equal(sealer.open(bytes), undefined)
+  }
 })
 
 test('a ticket is 156 or 172 bytes long', () => {
@@ -305,6 +328,17 @@ test('a derived key that has sealed its share gives way to another', () => {
     [0, 0, 0, 3, 3, 3, 6, 6, 6],
   )
   for (const ticket of tickets) assert.notEqual(sealer.open(ticket), undefined)
+})
+
+test('another hour is another derived key, with a count of its own', () => {
+  const { time, sealer } = startProcess({ maxSealsPerKey: 3 })
+  const saltOf = (ticket: Uint8Array): string => Buffer.from(ticket.subarray(5, 21)).toString('hex')
+  const salts = [0, 0, HOUR, HOUR, HOUR, HOUR].map((ageMs) => {
+    time.now = START + ageMs
+    return saltOf(sealAt(sealer, stateAt(time.now)))
+  })
+  assert.equal(new Set(salts.slice(0, 5)).size, 1)
+  assert.notEqual(salts[5], salts[4])
 })
 
 test('a derived key’s count survives that the cache drops it', () => {
