@@ -301,20 +301,18 @@ export function hkdfSha256(
   return new Uint8Array(hkdfSync('sha256', secret, salt, info, length))
 }
 
-/** AES-256-GCM of one message: ciphertext ‖ tag. A nonce must not repeat under one key. */
+/** AES-256-GCM of one message: writes ciphertext ‖ tag to `target` at `offset`. A nonce must not repeat under one key. */
 export function sealAes256Gcm(
-  key: AeadKey,
-  nonce: Uint8Array,
-  additionalData: Uint8Array,
+  target: Uint8Array,
+  offset: number,
+  { key, nonce, additionalData }: { key: AeadKey; nonce: Uint8Array; additionalData: Uint8Array },
   plaintext: Uint8Array,
-): Uint8Array {
+): void {
   const cipher = createAeadCipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
   cipher.setAAD(additionalData)
-  const sealed = new Uint8Array(plaintext.length + TAG_BYTES)
-  sealed.set(cipher.update(plaintext))
+  target.set(cipher.update(plaintext), offset)
   cipher.final()
-  sealed.set(cipher.getAuthTag(), plaintext.length)
-  return sealed
+  target.set(cipher.getAuthTag(), offset + plaintext.length)
 }
 
 /** The plaintext of ciphertext ‖ tag, in memory of its own; undefined if it does not authenticate. */

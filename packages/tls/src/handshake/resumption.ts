@@ -51,7 +51,11 @@ export function acceptTicket(
     const state = tickets.open(identity)
     const credential =
       state === undefined ? undefined : credentialOf(state, { hello, suite, credentials, ticketTenant })
-    if (state === undefined || credential === undefined) continue
+    if (state === undefined) continue
+    if (credential === undefined) {
+      state.secret.fill(0)
+      continue
+    }
     const early = new EarlyStage(hkdf(suite.hash), state.secret)
     state.secret.fill(0)
     const truncated = message.subarray(0, message.length - offered.bindersBytes)
@@ -91,8 +95,10 @@ function credentialOf(
   return credentials.find(({ keyId }) => equalSecrets(keyId.subarray(0, ID_BYTES), state.credentialKeyId))
 }
 
+const encoder = new TextEncoder()
+
 function serverNameHash(serverName: string): Uint8Array {
-  return digest('sha256', new TextEncoder().encode(serverName)).subarray(0, ID_BYTES)
+  return digest('sha256', encoder.encode(serverName)).subarray(0, ID_BYTES)
 }
 
 export interface TicketBatch {
@@ -118,6 +124,7 @@ export function newSessionTickets(
   if (context.tickets !== undefined && hello.pskKeyExchangeModes?.includes(PSK_DHE_KE) === true) {
     const kdf: Hkdf = hkdf(suite.hash)
     const now = context.clock()
+    const nameHash = serverNameHash(hello.serverName)
     const count = resumption === undefined ? TICKETS_AFTER_FULL : TICKETS_AFTER_RESUMPTION
     for (let index = 0; index < count; index++) {
       const nonce = Uint8Array.of(index)
@@ -131,7 +138,7 @@ export function newSessionTickets(
         fullHandshakeAtMs: resumption?.fullHandshakeAtMs ?? now,
         ageAdd,
         tenantId: context.ticketTenant,
-        serverNameHash: serverNameHash(hello.serverName),
+        serverNameHash: nameHash,
         credentialKeyId: credential.keyId.subarray(0, ID_BYTES),
         secret,
       })
@@ -147,5 +154,6 @@ export function newSessionTickets(
 }
 
 function readU32(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0)
+  const [a = 0, b = 0, c = 0, d = 0] = bytes
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0
 }

@@ -12,7 +12,7 @@
 //
 // Nonces are random. They are safe for 2^32 tickets under one key (NIST SP 800-38D §8.3), and a key is of one process and one
 // root key, not of a fleet.
-import { type ClockMs, Reader } from '@latchkey/core'
+import { allocate, type ClockMs, Reader } from '@latchkey/core'
 import {
   type AeadKey,
   hkdfSha256,
@@ -24,7 +24,12 @@ import {
 } from '../crypto-provider.ts'
 import { DerivedKeys } from './derived-keys.ts'
 import { TICKET_LIFETIME_SECONDS, type TicketKeyring, type TicketRootKey } from './ticket-keys.ts'
-import { readTicketState, TICKET_STATE_BYTES, type TicketState, writeTicketState } from './ticket-state.ts'
+import {
+  readTicketState,
+  TICKET_STATE_BYTES,
+  type TicketState,
+  writeTicketStateInto,
+} from './ticket-state.ts'
 
 export { TICKET_LIFETIME_SECONDS } from './ticket-keys.ts'
 
@@ -48,6 +53,8 @@ const HEADER_BYTES = NONCE_AT + NONCE_BYTES
 const KEY_BYTES = 32
 const MAX_SEALS_PER_KEY = 2 ** 32
 const DERIVED_KEY_CACHE = 1024
+/** The plaintext of the ticket being sealed; wiped after each. */
+const scratch = new Uint8Array(Math.max(...TICKET_STATE_BYTES))
 const INFO = new TextEncoder().encode('latchkey session ticket 1')
 
 const LIFETIME_MS = TICKET_LIFETIME_SECONDS * 1000
@@ -70,6 +77,8 @@ export class TicketSealer {
   #salt: Uint8Array
   // What the salt and #sealingRoot give has sealed so many tickets.
   #sealingRoot = ''
+  // What the derived key of both is called.
+  #sealingName = ''
   #seals = 0
   #sweptAtMs = Number.NEGATIVE_INFINITY
 
@@ -107,14 +116,19 @@ export class TicketSealer {
     this.#sweep(now)
     const root = this.#keyring.current(now)
     if (root === undefined) return undefined
-    const plaintext = writeTicketState(state)
+    const stateBytes = writeTicketStateInto(scratch, state)
     this.#countSeal(root)
-    const header = this.#writeHeader(root)
-    const sealed = sealAes256Gcm(this.#sealingKey(root), header.subarray(NONCE_AT), header, plaintext)
-    plaintext.fill(0)
-    const ticket = new Uint8Array(HEADER_BYTES + sealed.length)
-    ticket.set(header)
-    ticket.set(sealed, HEADER_BYTES)
+    const ticket = allocate(HEADER_BYTES + stateBytes + TAG_BYTES)
+    this.#writeHeader(ticket, root)
+    const additionalData = ticket.subarray(0, HEADER_BYTES)
+    const nonce = ticket.subarray(NONCE_AT, HEADER_BYTES)
+    sealAes256Gcm(
+      ticket,
+      HEADER_BYTES,
+      { key: this.#sealingKey(root), nonce, additionalData },
+      scratch.subarray(0, stateBytes),
+    )
+    scratch.fill(0)
     return ticket
   }
 
@@ -140,34 +154,31 @@ export class TicketSealer {
     return undefined
   }
 
-  #writeHeader(root: TicketRootKey): Uint8Array {
-    const header = new Uint8Array(HEADER_BYTES)
-    header[0] = FORMAT
-    header.set(root.id, 1)
-    header.set(this.#salt, 1 + ROOT_ID_BYTES)
-    header.set(this.#random(NONCE_BYTES), NONCE_AT)
-    return header
+  #writeHeader(ticket: Uint8Array, root: TicketRootKey): void {
+    ticket[0] = FORMAT
+    ticket.set(root.id, 1)
+    ticket.set(this.#salt, 1 + ROOT_ID_BYTES)
+    ticket.set(this.#random(NONCE_BYTES), NONCE_AT)
   }
 
   /** Counts before it seals. Another root key gives another derived key, and so does, at the limit, another salt. */
   #countSeal(root: TicketRootKey): void {
     const name = binaryString(root.id)
-    if (name !== this.#sealingRoot) {
+    const isSpent = name === this.#sealingRoot && this.#seals >= this.#maxSealsPerKey
+    if (isSpent) this.#salt = this.#random(SALT_BYTES)
+    if (isSpent || name !== this.#sealingRoot) {
       this.#sealingRoot = name
-      this.#seals = 0
-    } else if (this.#seals >= this.#maxSealsPerKey) {
-      this.#salt = this.#random(SALT_BYTES)
+      this.#sealingName = keyName(root.id, this.#salt)
       this.#seals = 0
     }
     this.#seals++
   }
 
   #sealingKey(root: TicketRootKey): AeadKey {
-    const name = keyName(root.id, this.#salt)
-    const known = this.#derivedKeys.get(name)
+    const known = this.#derivedKeys.get(this.#sealingName)
     if (known !== undefined) return known
     const key = deriveKey(root, this.#salt)
-    this.#derivedKeys.add(name, new Uint8Array(root.id), key)
+    this.#derivedKeys.add(this.#sealingName, new Uint8Array(root.id), key)
     return key
   }
 

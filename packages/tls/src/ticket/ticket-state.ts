@@ -64,12 +64,24 @@ export const TICKET_STATE_BYTES: readonly number[] = [
  * @throws {RangeError} if a field does not fit: a bug of the caller.
  */
 export function writeTicketState(state: TicketState): Uint8Array {
+  const bytes = new Uint8Array(SECRET_AT + state.secret.length)
+  writeTicketStateInto(bytes, state)
+  return bytes
+}
+
+/**
+ * Writes `state` to the beginning of `bytes`, which has room for the longest.
+ *
+ * @returns how many bytes it took.
+ * @throws {RangeError} if a field does not fit: a bug of the caller.
+ */
+export function writeTicketStateInto(bytes: Uint8Array, state: TicketState): number {
   const { tenantId, serverNameHash, credentialKeyId, secret } = state
-  const ids = [tenantId, serverNameHash, credentialKeyId]
+  const isEachId =
+    tenantId.length === ID_BYTES && serverNameHash.length === ID_BYTES && credentialKeyId.length === ID_BYTES
   if (!isVersion(state.protocolVersion)) throw new RangeError('protocolVersion is neither TLS 1.2 nor 1.3')
   if (!isSecretLength(state.protocolVersion, secret.length)) throw new RangeError('secret of a wrong length')
-  if (ids.some(({ length }) => length !== ID_BYTES)) throw new RangeError(`an id is not ${ID_BYTES} bytes`)
-  const bytes = new Uint8Array(SECRET_AT + secret.length)
+  if (!isEachId) throw new RangeError(`an id is not ${ID_BYTES} bytes`)
   writeNumber(bytes, 0, 1, FORMAT)
   writeNumber(bytes, 1, 2, state.protocolVersion)
   writeNumber(bytes, 3, 2, state.cipherSuite)
@@ -82,7 +94,7 @@ export function writeTicketState(state: TicketState): Uint8Array {
   bytes.set(credentialKeyId, 58)
   writeNumber(bytes, SECRET_LENGTH_AT, 1, secret.length)
   bytes.set(secret, SECRET_AT)
-  return bytes
+  return SECRET_AT + secret.length
 }
 
 /**
