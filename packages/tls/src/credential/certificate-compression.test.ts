@@ -6,6 +6,7 @@ import * as fc from 'fast-check'
 import { testCertificate } from '../../test/support/certificate.ts'
 import { readTrace } from '../../test/support/trace.ts'
 import { TlsError } from '../errors.ts'
+import { writeCertificate } from '../handshake/server-messages.ts'
 import {
   CERTIFICATE_COMPRESSIONS,
   type CertificateCompression,
@@ -18,7 +19,7 @@ import { loadCredential } from './credential.ts'
 
 const BROTLI = 2
 const ZLIB = 1
-const chainMessage = loadCredential({ chain: testCertificate('rsa2048').chainPem }).certificateMessage
+const chainMessage = writeCertificate(loadCredential({ chain: testCertificate('rsa2048').chainPem }).chain)
 const traceMessage = readTrace('simple').messages.certificate as Uint8Array
 
 /** What a client does with the message, written from RFC 8879 §4 alone. */

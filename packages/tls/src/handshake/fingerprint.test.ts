@@ -60,6 +60,8 @@ function bodyOf(type: number): Uint8Array {
   switch (type) {
     case 0:
       return new Writer().vector16((list) => list.u8(0).opaque16(ascii('example.com'))).finish()
+    case 5:
+      return Uint8Array.of(1, 0, 0, 0, 0)
     case 10:
       return u16Vector(0x2a2a, 29, 23, 24)
     case 11:
@@ -68,6 +70,8 @@ function bodyOf(type: number): Uint8Array {
       return u16Vector(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601)
     case 16:
       return alpnBody(ascii('h2'), ascii('http/1.1'))
+    case 27:
+      return Uint8Array.of(2, 0, 2)
     case 43:
       return versionsBody(0x7a7a, 0x0304, 0x0303)
     case 45:
