@@ -45,12 +45,9 @@ export function ja3(hello: ClientHello): string {
   return textHash('md5', ja3Text(hello))
 }
 
-/** ExtensionType ec_point_formats. RFC 8422 §5.1.2. */
-const EC_POINT_FORMATS = 11
-
-/** Nothing else here reads this extension (TLS 1.3 ignores it): a malformed one counts as empty. */
+/** RFC 8422 §5.1.2. A hello for TLS 1.3 is not refused for what stands here: a malformed extension counts as empty. */
 function pointFormats(hello: ClientHello): number[] {
-  const extension = hello.extensions.find(({ type }) => type === EC_POINT_FORMATS)
+  const extension = hello.extensions.find(({ type }) => type === ExtensionType.ec_point_formats)
   if (extension === undefined) return []
   try {
     const reader = new Reader(extension.body)
