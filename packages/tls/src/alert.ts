@@ -43,7 +43,8 @@ export function alertName(code: number): string {
   return NAMES.get(code) ?? `alert(${code})`
 }
 
-const WARNING = 1
+/** AlertLevel of an alert that need not be the end. RFC 5246 §7.2. */
+export const WARNING = 1
 const FATAL = 2
 
 /** The two bytes of an Alert. The level of a closure alert is warning, of all others fatal (RFC 8446 §6). */

@@ -13,6 +13,11 @@ export const TLS_ERRORS = {
   ERR_TLS_MISSING_EXTENSION: { alert: 'missing_extension', text: 'a mandatory extension is missing' },
   ERR_TLS_PROTOCOL_VERSION: { alert: 'protocol_version', text: 'no TLS version in common' },
   ERR_TLS_HANDSHAKE_FAILURE: { alert: 'handshake_failure', text: 'nothing acceptable in common' },
+  ERR_TLS_NO_RENEGOTIATION: { alert: 'no_renegotiation', text: 'the client wants to renegotiate' },
+  ERR_TLS_KEYS_WORN: {
+    alert: 'close_notify',
+    text: 'as many records were sent as one key of TLS 1.2 may protect',
+  },
   ERR_TLS_INAPPROPRIATE_FALLBACK: {
     alert: 'inappropriate_fallback',
     text: 'the client fell back to a lower version than both support',

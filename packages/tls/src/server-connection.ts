@@ -1,4 +1,4 @@
-// One TLS 1.3 server connection without a socket: bytes and signatures in, bytes and events out. No timer, no promise.
+// One TLS server connection without a socket: bytes and signatures in, bytes and events out. No timer, no promise.
 //
 // ```mermaid
 // stateDiagram-v2
@@ -9,21 +9,19 @@
 //
 // What may cross: the signature may be answered inside handlers.sign (a local key) or any time later, also after the
 // connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
-import { alertName, type AlertName, writeAlert } from './alert.ts'
+import { alertName, type AlertName, WARNING, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
-import { hkdf, type TrafficSecrets, wipeTrafficSecrets } from './handshake/key-schedule.ts'
-import {
-  type Established,
-  type HandshakeChannel,
-  serverHandshake,
-  type Session,
-  type Steps,
-} from './handshake/server-handshake.ts'
+import { hkdf, wipeTrafficSecrets } from './handshake/key-schedule.ts'
+import { negotiatedHandshake } from './handshake/negotiated-handshake.ts'
+import { TLS12, type TLS13 } from './handshake/protocol-version.ts'
 import { writeKeyUpdate } from './handshake/server-messages.ts'
+import type { Established, Session } from './handshake/session.ts'
+import type { HandshakeChannel, Steps } from './handshake/steps.ts'
 import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
 import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
+import type { Protection } from './record/protection.ts'
 import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
 import { RecordProtection, writePlaintextRecord } from './record/record-protection.ts'
 import type { ServerContext } from './server-context.ts'
@@ -55,6 +53,8 @@ const MAX_EMPTY_RECORDS = 16
 /** KeyUpdates in a row without data between them: each costs us a key derivation. */
 const MAX_KEY_UPDATES = 32
 const MAX_USER_CANCELED = 4
+/** Warning alerts of TLS 1.2 without data between them. */
+const MAX_WARNINGS = 4
 /** What a client may have sent as early data before it learns that we take none, record overhead included. */
 const EARLY_DATA_BUDGET_BYTES = 16_384 + 2048
 
@@ -62,12 +62,13 @@ const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 
 
 type Phase =
   | { readonly phase: 'handshaking'; readonly steps: Steps<Established>; waiting: Waiting }
-  | { readonly phase: 'established'; readonly suite: CipherSuite; secrets: TrafficSecrets }
+  | { readonly phase: 'established'; traffic: Established['traffic'] }
   | { readonly phase: 'closed' }
 
 type Waiting =
   | { readonly for: 'message'; readonly expected: ExpectedMessage }
   | { readonly for: 'signature' }
+  | { readonly for: 'change_cipher_spec' }
   /** The steps are running right now. */
   | { readonly for: 'nothing' }
 
@@ -77,8 +78,10 @@ export class ServerConnection {
   readonly #reassembler = new HandshakeReassembler()
   readonly #channel: HandshakeChannel
   #phase: Phase
-  #readProtection: RecordProtection | undefined
-  #writeProtection: RecordProtection | undefined
+  /** undefined: no ClientHello has come yet. */
+  #version: typeof TLS12 | typeof TLS13 | undefined
+  #readProtection: Protection | undefined
+  #writeProtection: Protection | undefined
   // Handshake messages not yet put into records, so that one flight fills as few records as it can.
   #queued: Uint8Array[] = []
   #out: Uint8Array[] = []
@@ -94,6 +97,7 @@ export class ServerConnection {
   #keyUpdates = 0
   #owesKeyUpdate = false
   #userCanceled = 0
+  #warnings = 0
   #readEnded = false
   #writeEnded = false
 
@@ -104,7 +108,7 @@ export class ServerConnection {
   ) {
     this.#handlers = handlers
     this.#channel = this.#createChannel()
-    const steps = serverHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
+    const steps = negotiatedHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
     this.#phase = { phase: 'handshaking', steps, waiting: { for: 'nothing' } }
     this.#run(() => this.#advance(undefined))
   }
@@ -212,7 +216,8 @@ export class ServerConnection {
     this.#flushOut()
     const phase = this.#phase
     this.#phase = { phase: 'closed' }
-    if (phase.phase === 'established') wipeTrafficSecrets(phase.secrets)
+    if (phase.phase === 'established' && phase.traffic !== undefined)
+      wipeTrafficSecrets(phase.traffic.secrets)
     // Steps that are running right now (a handler ended the connection from inside) are ended when they come back.
     if (phase.phase === 'handshaking' && phase.waiting.for !== 'nothing') endSteps(phase.steps)
     this.#readProtection?.wipe()
@@ -242,6 +247,10 @@ export class ServerConnection {
         phase.waiting = { for: 'message', expected: step.value }
         return
       }
+      if (step.value.want === 'change_cipher_spec') {
+        phase.waiting = { for: 'change_cipher_spec' }
+        return
+      }
       next = this.#takeSignature()
       if (next === undefined) {
         phase.waiting = { for: 'signature' }
@@ -269,8 +278,8 @@ export class ServerConnection {
     return answer
   }
 
-  #establish({ session, suite, trafficSecrets }: Established): void {
-    this.#phase = { phase: 'established', suite, secrets: trafficSecrets }
+  #establish({ session, traffic }: Established): void {
+    this.#phase = { phase: 'established', traffic }
     this.#handlers.established(session)
   }
 
@@ -278,6 +287,9 @@ export class ServerConnection {
     return {
       helloReceived: ({ serverName }) => {
         this.#serverName = serverName
+      },
+      versionSelected: (version) => {
+        this.#version = version
       },
       sendHandshake: (message) => {
         this.#queued.push(message)
@@ -305,6 +317,7 @@ export class ServerConnection {
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #receiveRecord(record: TlsRecord): void {
+    if (this.#version === TLS12) return this.#receiveRecord12(record)
     if (record.type === ContentType.change_cipher_spec) return this.#receiveChangeCipherSpec(record.fragment)
     if (record.type === ContentType.application_data) return this.#receiveProtected(record)
     if (this.#readProtection === undefined) return this.#receiveContent(record.type, record.fragment)
@@ -325,6 +338,30 @@ export class ServerConnection {
       fragment[0] === 1
     if (!isLegal || ++this.#changeCipherSpecs > MAX_CHANGE_CIPHER_SPEC)
       refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'change_cipher_spec')
+  }
+
+  /** RFC 5246 §6.2: the header says what is inside, and everything is protected once keys are on. */
+  #receiveRecord12({ type, header, fragment }: TlsRecord): void {
+    const version = ((header[1] as number) << 8) | (header[2] as number)
+    if (version !== TLS12) refuse('ERR_TLS_PROTOCOL_VERSION', `record of version 0x${version.toString(16)}`)
+    if (type === ContentType.change_cipher_spec) return this.#receiveChangeCipherSpec12(fragment)
+    const protection = this.#readProtection
+    if (protection === undefined) return this.#receiveContent(type, fragment)
+    const content = protection.open(header, fragment)
+    if (content === undefined) throw new TlsError('ERR_TLS_BAD_RECORD_MAC')
+    if (content.length > MAX_PLAINTEXT_BYTES)
+      refuse('ERR_TLS_RECORD_OVERFLOW', `content of ${content.length} bytes`)
+    this.#receiveContent(type, content)
+  }
+
+  /** RFC 5246 §7.1: once, between ClientKeyExchange and Finished. While it is waited for, no message is let in. */
+  #receiveChangeCipherSpec12(fragment: Uint8Array): void {
+    const phase = this.#phase
+    if (phase.phase !== 'handshaking' || phase.waiting.for !== 'change_cipher_spec')
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'change_cipher_spec')
+    if (fragment.length !== 1 || fragment[0] !== 1)
+      refuse('ERR_TLS_ILLEGAL_PARAMETER', 'change_cipher_spec is not one byte 1')
+    this.#advance(undefined)
   }
 
   #receiveProtected({ header, fragment }: TlsRecord): void {
@@ -373,6 +410,7 @@ export class ServerConnection {
     }
     this.#emptyRecords = 0
     this.#keyUpdates = 0
+    this.#warnings = 0
     this.#handlers.data(content)
   }
 
@@ -380,12 +418,15 @@ export class ServerConnection {
     if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty handshake record')
     if (!this.#reassembler.isEmpty && ++this.#fragments > MAX_FRAGMENTS)
       refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'handshake message in too many records')
+    if (this.#version === TLS12 && this.#phase.phase === 'established')
+      refuseRenegotiation(content[0] as number)
     this.#reassembler.push(content)
     for (;;) {
       const message = this.#reassembler.next(this.#expected())
       if (message === undefined) return
       this.#fragments = 1
-      // ClientHello, Finished and KeyUpdate change keys: nothing may follow in the same record (RFC 8446 §5.1).
+      // Each message that a client sends is followed by new keys or by our turn: nothing may stand behind it in its
+      // record (RFC 8446 §5.1).
       if (!this.#reassembler.isEmpty)
         refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'bytes after a message that changes keys')
       if (this.#phase.phase === 'established') this.#receiveKeyUpdate(message.body)
@@ -407,7 +448,7 @@ export class ServerConnection {
       : undefined
   }
 
-  #protectReads(protection: RecordProtection): void {
+  #protectReads(protection: Protection): void {
     this.#readProtection?.wipe()
     this.#readProtection = protection
     if (this.isClosed) protection.wipe()
@@ -416,27 +457,36 @@ export class ServerConnection {
   /** RFC 8446 §4.6.3. */
   #receiveKeyUpdate(body: Uint8Array): void {
     const phase = this.#phase
-    if (phase.phase !== 'established') return
+    if (phase.phase !== 'established' || phase.traffic === undefined) return
+    const { suite, secrets } = phase.traffic
     const request = body[0] as number
     if (request > 1) refuse('ERR_TLS_ILLEGAL_PARAMETER', `KeyUpdate request ${request}`)
     if (++this.#keyUpdates > MAX_KEY_UPDATES) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many KeyUpdates')
-    const client = nextSecret(phase.suite, phase.secrets.client)
-    phase.secrets = { ...phase.secrets, client }
-    this.#protectReads(new RecordProtection(phase.suite, client))
+    const client = nextSecret(suite, secrets.client)
+    phase.traffic = { suite, secrets: { ...secrets, client } }
+    this.#protectReads(new RecordProtection(suite, client))
     if (request === 1) this.#owesKeyUpdate = true
   }
 
-  /** RFC 8446 §6: close_notify is the orderly end, user_canceled says nothing, everything else is fatal. */
+  /** RFC 8446 §6: close_notify is the orderly end. */
   #receiveAlert(content: Uint8Array): void {
     if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty alert record')
     if (content.length !== 2) refuse('ERR_TLS_DECODE', `alert of ${content.length} bytes`)
     const name = alertName(content[1] as number)
-    if (name === 'user_canceled' && ++this.#userCanceled <= MAX_USER_CANCELED) return
+    if (this.#isWarning(content[0] as number, name)) return
     if (name !== 'close_notify') refuse('ERR_TLS_PEER_ALERT', name)
     if (this.#phase.phase === 'handshaking') refuse('ERR_TLS_PEER_ALERT', 'close_notify during the handshake')
     this.#readEnded = true
     this.#handlers.ended()
     if (this.#writeEnded) this.#finish(undefined)
+  }
+
+  /** In TLS 1.3 only user_canceled says nothing (RFC 8446 §6); in TLS 1.2 the level tells (RFC 5246 §7.2). */
+  #isWarning(level: number, name: string): boolean {
+    if (this.#version !== TLS12) return name === 'user_canceled' && ++this.#userCanceled <= MAX_USER_CANCELED
+    if (level !== WARNING || name === 'close_notify') return false
+    if (++this.#warnings > MAX_WARNINGS) refuse('ERR_TLS_UNEXPECTED_MESSAGE', `too many warnings: ${name}`)
+    return true
   }
 
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -450,14 +500,17 @@ export class ServerConnection {
   #updateWriteKeys(): void {
     const phase = this.#phase
     if (phase.phase !== 'established') return
+    // TLS 1.2 could only renegotiate.
+    if (phase.traffic === undefined) throw new TlsError('ERR_TLS_KEYS_WORN')
+    const { suite, secrets } = phase.traffic
     this.#owesKeyUpdate = false
     this.#seal(ContentType.handshake, [writeKeyUpdate(false)])
-    const server = nextSecret(phase.suite, phase.secrets.server)
-    phase.secrets = { ...phase.secrets, server }
-    this.#protectWrites(new RecordProtection(phase.suite, server))
+    const server = nextSecret(suite, secrets.server)
+    phase.traffic = { suite, secrets: { ...secrets, server } }
+    this.#protectWrites(new RecordProtection(suite, server))
   }
 
-  #protectWrites(protection: RecordProtection): void {
+  #protectWrites(protection: Protection): void {
     this.#writeProtection?.wipe()
     this.#writeProtection = protection
     if (this.isClosed) protection.wipe()
@@ -492,6 +545,12 @@ export class ServerConnection {
 function endSteps(steps: Steps<Established>): void {
   // What a generator that is returned from outside gives is looked at by nobody.
   steps.return(undefined as unknown as Established)
+}
+
+/** TLS 1.2 has no message that may come after the handshake but the start of another, which RFC 9325 §3.5 advises against. */
+function refuseRenegotiation(type: number): never {
+  if (type === HandshakeType.client_hello) throw new TlsError('ERR_TLS_NO_RENEGOTIATION')
+  return refuse('ERR_TLS_UNEXPECTED_MESSAGE', `handshake message of type ${type}`)
 }
 
 const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]

@@ -8,6 +8,14 @@ import {
   cipherSuite,
   DEFAULT_CIPHER_SUITES,
 } from './handshake/cipher-suite.ts'
+import {
+  type CipherSuite12,
+  type CipherSuite12Name,
+  cipherSuite12,
+  DEFAULT_CIPHER_SUITES12,
+} from './handshake12/cipher-suite12.ts'
+import { TLS12, TLS13 } from './handshake/protocol-version.ts'
+import type { ProtocolName } from './handshake/session.ts'
 import type { TicketSealer } from './ticket/ticket-sealer.ts'
 import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
 
@@ -15,8 +23,12 @@ export interface ServerContextOptions {
   readonly certificates: CertificateStore
   /** In our order of preference; empty: ALPN is not answered. Default `['http/1.1']`. */
   readonly alpnProtocols?: readonly string[]
-  /** In our order of preference. */
+  /** The lowest version that is spoken; TLS 1.3 always is. Default `'TLSv1.2'`. */
+  readonly minVersion?: ProtocolName
+  /** Of TLS 1.3, in our order of preference. */
   readonly cipherSuites?: readonly CipherSuiteName[]
+  /** Of TLS 1.2, in our order of preference. */
+  readonly cipherSuites12?: readonly CipherSuite12Name[]
   /** In our order of preference. */
   readonly groups?: readonly GroupName[]
   /** Seals and opens session tickets; undefined: no session is resumed. */
@@ -34,7 +46,10 @@ export interface ServerContextOptions {
 export interface ServerContext {
   readonly certificates: CertificateStore
   readonly alpnProtocols: readonly string[]
+  /** As on the wire. */
+  readonly minVersion: typeof TLS12 | typeof TLS13
   readonly cipherSuites: readonly CipherSuite[]
+  readonly cipherSuites12: readonly CipherSuite12[]
   readonly groups: readonly NamedGroup[]
   readonly tickets: TicketSealer | undefined
   /** 16 bytes: of a SHA-256. */
@@ -50,7 +65,11 @@ export function createServerContext(options: ServerContextOptions): ServerContex
   return {
     certificates: options.certificates,
     alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
+    minVersion: options.minVersion === 'TLSv1.3' ? TLS13 : TLS12,
     cipherSuites: notEmpty('cipherSuites', options.cipherSuites ?? DEFAULT_CIPHER_SUITES).map(cipherSuite),
+    cipherSuites12: notEmpty('cipherSuites12', options.cipherSuites12 ?? DEFAULT_CIPHER_SUITES12).map(
+      cipherSuite12,
+    ),
     groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
     tickets: options.tickets,
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),

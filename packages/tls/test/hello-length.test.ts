@@ -5,7 +5,7 @@ import { concat, patched, toHex, u16, u8 } from './support/bytes.ts'
 import { encodeHello, encodeHelloBody, type Hello, message } from './support/client-hello.ts'
 import { clientKey } from './support/client-crypto.ts'
 import { type AlertText, EXTENSION, GROUP, MESSAGE, RECORD, SCHEME, SUITE } from './support/code-points.ts'
-import { Wire } from './support/harness.ts'
+import { testContext, Wire } from './support/harness.ts'
 import { lengthFields } from './support/length-fields.ts'
 import { assertRefused } from './support/outcome.ts'
 import { TestClient } from './support/test-client.ts'
@@ -16,8 +16,9 @@ test('every truncation of a ClientHello is refused', () => {
   const { hello } = new TestClient({ hello: { alpn: ['http/1.1'] } })
   const body = encodeHelloBody(hello)
   const extensionsAt = encodeHelloBody({ ...hello, arrange: () => [] }).length - 2
+  const context = testContext({ minVersion: 'TLSv1.3' })
   for (let length = 0; length < body.length; length++) {
-    const wire = new Wire()
+    const wire = new Wire({ context })
     wire.client.start(message(MESSAGE.client_hello, body.subarray(0, length)))
     // Without an extension block it is a hello of TLS 1.2 (RFC 5246 §7.4.1.2).
     assertRefused(wire.run(), length === extensionsAt ? 'protocol_version' : 'decode_error')

@@ -45,15 +45,27 @@ function sharesOf(...entries: readonly (readonly [number, Uint8Array])[]): Parti
 const X25519_SHARE = clientKey(GROUP.x25519).share
 const P256_SHARE = clientKey(GROUP.secp256r1).share
 const SCSV = 0x5600
+const ONLY_TLS13: ContextOptions = { minVersion: 'TLSv1.3' }
 
 const VERSIONS: readonly Row[] = [
   {
     name: 'supported_versions without TLS 1.3',
     hello: { versions: [0x0303, 0x0302] },
+    context: ONLY_TLS13,
     alert: 'protocol_version',
   },
-  { name: 'a TLS 1.2 hello', hello: { versions: undefined }, alert: 'protocol_version' },
-  { name: 'a TLS 1.2 hello without any extension', hello: { arrange: () => [] }, alert: 'protocol_version' },
+  {
+    name: 'a TLS 1.2 hello',
+    hello: { versions: undefined },
+    context: ONLY_TLS13,
+    alert: 'protocol_version',
+  },
+  {
+    name: 'a TLS 1.2 hello without any extension',
+    hello: { arrange: () => [] },
+    context: ONLY_TLS13,
+    alert: 'protocol_version',
+  },
   {
     name: 'a TLS 1.1 hello',
     hello: { versions: undefined, legacyVersion: 0x0302 },

@@ -275,7 +275,7 @@ describe('closing: patience', { concurrency: true }, () => {
   })
 
   test('a client that does not close after its handshake failed is let go 2 s later', async () => {
-    await using server = await startTls(() => {})
+    await using server = await startTls(() => {}, { minVersion: 'TLSv1.3' })
     using client = new RawClient(server.port, { hello: { versions: [0x0303] } }).hello()
     await client.ended()
     const start = performance.now()
@@ -287,7 +287,7 @@ describe('closing: patience', { concurrency: true }, () => {
   })
 
   test('a client that closes after its handshake failed is let go at once', async () => {
-    await using server = await startTls(() => {})
+    await using server = await startTls(() => {}, { minVersion: 'TLSv1.3' })
     using client = new RawClient(server.port, { hello: { versions: [0x0303] } }).hello()
     await client.ended()
     const start = performance.now()

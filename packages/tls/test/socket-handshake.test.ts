@@ -185,7 +185,7 @@ const ROWS: readonly Row[] = [
 
 for (const { name, code, alert, bytes, hello } of ROWS) {
   test(`handshake: ${name}: ${alert ?? 'nothing'} for the client, ${code} for the operator`, async () => {
-    await using server = await startTls(() => assert.fail('no connection'))
+    await using server = await startTls(() => assert.fail('no connection'), { minVersion: 'TLSv1.3' })
     using client = new RawClient(server.port, hello === undefined ? {} : { hello })
     if (bytes === undefined) client.hello()
     else client.socket.write(bytes)

@@ -3,6 +3,7 @@ import { publicKeyId, X509Certificate, type KeyObject } from '../crypto-provider
 import { TlsError } from '../errors.ts'
 import { writeCertificate } from '../handshake/server-messages.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
+import { type Credential12, credential12 } from '../handshake12/credential12.ts'
 
 /** One certificate that can be served. Constant bytes are shared by all handshakes: do not change them. */
 export interface Credential {
@@ -21,6 +22,8 @@ export interface Credential {
   readonly notAfterMs: number
   /** The encoded Certificate message of TLS 1.3. */
   readonly certificateMessage: Uint8Array
+  /** The same for TLS 1.2. */
+  readonly tls12: Credential12
 }
 
 /** A chain longer than this is a mistake, and every client would pay for it in every handshake. */
@@ -57,6 +60,7 @@ export function loadCredential({
     names: dnsNames(leaf),
     notAfterMs: Date.parse(leaf.validTo),
     certificateMessage: writeCertificate(chain),
+    tls12: credential12(chain, publicKey, allowed),
   }
 }
 

@@ -1,15 +1,13 @@
 // What is chosen from a ClientHello: pure, cheapest checks first, nothing asymmetric. RFC 8446 §4.1.1.
 import type { Credential } from '../credential/credential.ts'
-import { refuse } from '../errors.ts'
+import type { AeadName } from '../crypto-provider.ts'
+import { refuse, type TlsErrorCode } from '../errors.ts'
+import { CIPHER_SUITES12 } from '../handshake12/cipher-suite12.ts'
 import type { ServerContext } from '../server-context.ts'
 import { type CipherSuite, CIPHER_SUITES } from './cipher-suite.ts'
 import type { ClientHello } from './client-hello.ts'
 import { checkShare, type NamedGroup } from './named-group.ts'
-import { TLS13 } from './protocol-version.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
-
-/** TLS_FALLBACK_SCSV. RFC 7507 §2. */
-const TLS_FALLBACK_SCSV = 0x5600
 
 export interface Choice {
   readonly suite: CipherSuite
@@ -27,29 +25,19 @@ export interface Authentication {
   readonly scheme: SignatureSchemeName
 }
 
-/** @throws {TlsError} with the alert that says what was not in common. */
+/** For TLS 1.3. @throws {TlsError} with the alert that says what was not in common. */
 export function negotiate(hello: ClientHello, context: ServerContext): Choice {
-  requireTls13(hello)
-  requireMandatoryExtensions(hello)
-  const credentials = selectTenant(hello, context)
-  const suite = selectSuite(hello, context.cipherSuites)
-  const { group, clientShare } = selectGroup(hello, context.groups)
-  const alpnProtocol = selectAlpnProtocol(hello, context.alpnProtocols)
-  return { suite, group, clientShare, credentials, alpnProtocol }
-}
-
-/** RFC 8446 §4.2.1: where supported_versions is present, nothing else counts. */
-function requireTls13(hello: ClientHello): void {
-  const offersTls13 = hello.supportedVersions?.includes(TLS13) === true
-  if (!offersTls13) {
-    // RFC 7507 §3: the client says that it fell back from more, and we have more.
-    if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV))
-      refuse('ERR_TLS_INAPPROPRIATE_FALLBACK', 'TLS_FALLBACK_SCSV below TLS 1.3')
-    refuse('ERR_TLS_PROTOCOL_VERSION', 'the client does not offer TLS 1.3')
-  }
   // RFC 8446 §4.1.2: exactly one byte, zero.
   if (hello.legacyCompressionMethods.length !== 1)
     refuse('ERR_TLS_ILLEGAL_PARAMETER', 'compression offered in TLS 1.3')
+  requireMandatoryExtensions(hello)
+  const credentials = selectTenant(hello, context, 'ERR_TLS_MISSING_EXTENSION')
+  const suite =
+    selectSuite(hello, context.cipherSuites) ??
+    refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no cipher suite in common')
+  const { group, clientShare } = selectGroup(hello, context.groups)
+  const alpnProtocol = selectAlpnProtocol(hello, context.alpnProtocols)
+  return { suite, group, clientShare, credentials, alpnProtocol }
 }
 
 /** RFC 8446 §9.2. */
@@ -65,33 +53,37 @@ function requireMandatoryExtensions(hello: ClientHello): void {
     refuse('ERR_TLS_MISSING_EXTENSION', 'psk_key_exchange_modes')
 }
 
-function selectTenant(hello: ClientHello, { certificates }: ServerContext): readonly Credential[] {
+/** @param unnamed what a client is told that must name a server and does not. */
+export function selectTenant(
+  hello: ClientHello,
+  { certificates }: ServerContext,
+  unnamed: TlsErrorCode,
+): readonly Credential[] {
   const credentials = certificates.select(hello)
   if (credentials !== undefined && credentials.length > 0) return credentials
-  if (hello.serverName === '')
-    return refuse('ERR_TLS_MISSING_EXTENSION', 'server_name, and there is no default certificate')
+  if (hello.serverName === '') return refuse(unnamed, 'server_name, and there is no default certificate')
   return refuse('ERR_TLS_UNRECOGNIZED_NAME', hello.serverName)
 }
 
 /** Our order, unless the client puts ChaCha20 before every AES suite: then it has no AES instructions. */
-function selectSuite(hello: ClientHello, ours: readonly CipherSuite[]): CipherSuite {
-  const common = ours.filter((suite) => hello.cipherSuites.includes(suite.code))
-  const chacha = common.find((suite) => suite.aead === 'chacha20-poly1305')
-  if (chacha !== undefined && prefersChaCha(hello.cipherSuites)) return chacha
-  return common[0] ?? refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no cipher suite in common')
+export function selectSuite<Suite extends { readonly code: number; readonly aead: AeadName }>(
+  { cipherSuites }: ClientHello,
+  ours: readonly Suite[],
+): Suite | undefined {
+  const common = ours.filter(({ code }) => cipherSuites.includes(code))
+  const chacha = common.find(({ aead }) => aead === 'chacha20-poly1305')
+  return chacha !== undefined && prefersChaCha(cipherSuites) ? chacha : common[0]
 }
 
 function prefersChaCha(offered: readonly number[]): boolean {
-  for (const code of offered) {
-    if (code === CIPHER_SUITES.TLS_CHACHA20_POLY1305_SHA256.code) return true
-    if (
-      code === CIPHER_SUITES.TLS_AES_128_GCM_SHA256.code ||
-      code === CIPHER_SUITES.TLS_AES_256_GCM_SHA384.code
-    )
-      return false
-  }
-  return false
+  const first = offered.find((code) => AEADS.has(code))
+  return first !== undefined && AEADS.get(first) === 'chacha20-poly1305'
 }
+
+/** Of every suite of both versions. */
+const AEADS: ReadonlyMap<number, AeadName> = new Map(
+  [...Object.values(CIPHER_SUITES), ...Object.values(CIPHER_SUITES12)].map(({ code, aead }) => [code, aead]),
+)
 
 /** RFC 8446 §4.2.8: a share we can use, in our order; else a group to ask for one. */
 function selectGroup(
@@ -129,7 +121,7 @@ export function selectAuthentication(hello: ClientHello, credentials: readonly C
 }
 
 /** RFC 7301 §3.2, our order. A client without ALPN gets no ALPN: HTTP/1.1 by convention. */
-function selectAlpnProtocol(hello: ClientHello, ours: readonly string[]): string | undefined {
+export function selectAlpnProtocol(hello: ClientHello, ours: readonly string[]): string | undefined {
   const offered = hello.alpnProtocols
   if (offered === undefined || ours.length === 0) return undefined
   return (

@@ -9,10 +9,8 @@ import { refuse } from '../errors.ts'
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import { RecordProtection } from '../record/record-protection.ts'
 import type { ServerContext } from '../server-context.ts'
-import type { SignRequest } from '../signer/signer.ts'
-import type { CipherSuite, CipherSuiteName } from './cipher-suite.ts'
 import { type ClientHello, MAX_CLIENT_HELLO_BYTES, readClientHello } from './client-hello.ts'
-import { type HandshakeMessage, HandshakeType } from './handshake-type.ts'
+import { HandshakeType } from './handshake-type.ts'
 import { checkSecondHello } from './hello-retry.ts'
 import {
   HandshakeStage,
@@ -21,10 +19,10 @@ import {
   type TrafficSecrets,
   wipeTrafficSecrets,
 } from './key-schedule.ts'
-import { type GroupName, sharedSecretOf } from './named-group.ts'
+import { sharedSecretOf } from './named-group.ts'
 import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
 import { acceptTicket, newSessionTickets, type Resumption } from './resumption.ts'
-import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
+import { SIGNATURE_SCHEMES } from './signature-scheme.ts'
 import {
   certificateVerifyContent,
   writeCertificateVerify,
@@ -33,60 +31,14 @@ import {
   writeHelloRetryRequest,
   writeServerHello,
 } from './server-messages.ts'
+import type { Established, Session } from './session.ts'
+import { type FirstHello, type Handshake, type Steps, wantMessage, wantSignature } from './steps.ts'
 import { Transcript } from './transcript.ts'
 
-/** What the handshake cannot go on without. */
-export type Want = ({ readonly want: 'message' } & ExpectedMessage) | { readonly want: 'signature' }
-
-/** A step that may wait and then gives a T. */
-export type Steps<T> = Generator<Want, T, HandshakeMessage | Uint8Array>
-
-/** What the handshake does to the connection it runs in. */
-export interface HandshakeChannel {
-  /** The first ClientHello could be read. */
-  helloReceived(hello: ClientHello): void
-  /** Queues a message under the write keys of this moment. */
-  sendHandshake(message: Uint8Array): void
-  /** Queues the compatibility change_cipher_spec. RFC 8446 §D.4. */
-  sendChangeCipherSpec(): void
-  protectWrites(protection: RecordProtection): void
-  protectReads(protection: RecordProtection): void
-  /** Whether early data may still come, to be skipped. RFC 8446 §4.2.10. */
-  skipEarlyData(isExpected: boolean): void
-  /** Asks for the signature; the answer comes to the next `want: 'signature'`. */
-  requestSignature(request: SignRequest): void
-}
-
-/** What was agreed. */
-export interface Session {
-  readonly serverName: string
-  readonly alpnProtocol: string | undefined
-  readonly cipherSuite: CipherSuiteName
-  readonly group: GroupName
-  /** Whether a ticket stood in for certificate and signature. */
-  readonly isResumed: boolean
-  /** undefined: nothing was signed. */
-  readonly signatureScheme: SignatureSchemeName | undefined
-  /** The certificate that was sent, in this handshake or in the one that is resumed. */
-  readonly credential: Credential
-  readonly usedHelloRetryRequest: boolean
-}
-
-export interface Established {
-  readonly session: Session
-  readonly suite: CipherSuite
-  readonly trafficSecrets: TrafficSecrets
-}
-
-interface Handshake {
-  readonly context: ServerContext
-  readonly channel: HandshakeChannel
-  readonly clientAddress: string | undefined
-}
-
-export function* serverHandshake(handshake: Handshake): Steps<Established> {
+/** From the first ClientHello, which offers TLS 1.3, on. */
+export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps<Established> {
   const { channel } = handshake
-  const greeting = yield* receiveClientHello(handshake)
+  const greeting = yield* receiveClientHello(handshake, first)
   const { hello, choice, transcript } = greeting
   const { resumption, authentication } = greeting
   const exchange = sendServerHello(handshake, greeting)
@@ -113,7 +65,7 @@ export function* serverHandshake(handshake: Handshake): Steps<Established> {
     yield* receiveFinished(handshake, choice, transcript, secrets, trafficSecrets)
     sendTickets(handshake, greeting, master)
     isEstablished = true
-    return { session: sessionOf(greeting), suite: choice.suite, trafficSecrets }
+    return { session: sessionOf(greeting), traffic: { suite: choice.suite, secrets: trafficSecrets } }
   } finally {
     master.wipe()
     wipeTrafficSecrets(secrets)
@@ -130,6 +82,7 @@ function sessionOf({
   usedHelloRetryRequest,
 }: Greeting): Session {
   return {
+    protocol: 'TLSv1.3',
     serverName: hello.serverName,
     alpnProtocol: choice.alpnProtocol,
     cipherSuite: choice.suite.name,
@@ -141,7 +94,7 @@ function sessionOf({
   }
 }
 
-const CLIENT_HELLO: ExpectedMessage = {
+export const CLIENT_HELLO: ExpectedMessage = {
   type: HandshakeType.client_hello,
   maxBytes: MAX_CLIENT_HELLO_BYTES,
   isExact: false,
@@ -162,10 +115,10 @@ interface Greeting {
 }
 
 /** RFC 8446 §4.1.2 – §4.1.4. */
-function* receiveClientHello({ context, channel }: Handshake): Steps<Greeting> {
-  const first = yield* wantMessage(CLIENT_HELLO)
-  const firstHello = readClientHello(first.body)
-  channel.helloReceived(firstHello)
+function* receiveClientHello(
+  { context, channel }: Handshake,
+  { hello: firstHello, message: first }: FirstHello,
+): Steps<Greeting> {
   const firstChoice = negotiate(firstHello, context)
   if (firstHello.hasEarlyData) channel.skipEarlyData(true)
   const transcript = new Transcript(firstChoice.suite.hash)
@@ -346,14 +299,4 @@ function* receiveFinished(
   if (!equalSecrets(body, expected)) refuse('ERR_TLS_DECRYPT', 'Finished does not verify')
   transcript.add(bytes)
   channel.protectReads(new RecordProtection(suite, trafficSecrets.client))
-}
-
-// The two casts from what a generator may be resumed with to what was asked for: the connection keeps to the Want.
-
-function* wantMessage(expected: ExpectedMessage): Steps<HandshakeMessage> {
-  return (yield { want: 'message', ...expected }) as HandshakeMessage
-}
-
-function* wantSignature(): Steps<Uint8Array> {
-  return (yield { want: 'signature' }) as Uint8Array
 }

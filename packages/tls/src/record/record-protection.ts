@@ -13,6 +13,7 @@ import { refuse } from '../errors.ts'
 import type { CipherSuite } from '../handshake/cipher-suite.ts'
 import { hkdf, trafficKeys } from '../handshake/key-schedule.ts'
 import { ContentType, LEGACY_RECORD_VERSION, MAX_PLAINTEXT_BYTES } from './content-type.ts'
+import type { Protection } from './protection.ts'
 
 /** Far below 2^53, where numbers stop being exact, and above anything a connection reaches. */
 const MAX_SEQUENCE = 2 ** 48
@@ -22,7 +23,7 @@ const TYPE_BYTES = 1
  * Owns key, IV and sequence number. The number starts at 0 and only grows, inside {@link seal} and {@link open}: no
  * nonce can be built anywhere else, none twice.
  */
-export class RecordProtection {
+export class RecordProtection implements Protection {
   readonly #suite: CipherSuite
   readonly #key: AeadKey
   readonly #iv: Uint8Array

@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net'
 import { concatenate } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
-import type { Session } from '../handshake/server-handshake.ts'
+import type { Session } from '../handshake/session.ts'
 import { type ConnectionHandlers, ServerConnection } from '../server-connection.ts'
 import type { ServerContext } from '../server-context.ts'
 import type { Signer, SignRequest } from '../signer/signer.ts'

@@ -1,7 +1,8 @@
 // An established connection as an ordinary Duplex, with the properties that node:http and frameworks look for.
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Session } from '../handshake/server-handshake.ts'
+import type { ProtocolName, Session } from '../handshake/session.ts'
+import { CIPHER_SUITES12, type CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
 
 /** What a TlsSocket needs from the connection under it. */
 export interface SecureTransport {
@@ -68,13 +69,14 @@ export class TlsSocket extends Duplex {
     return this.#transport.socket.bytesWritten
   }
 
-  getProtocol(): 'TLSv1.3' {
-    return 'TLSv1.3'
+  getProtocol(): ProtocolName {
+    return this.session.protocol
   }
 
+  /** `name` is OpenSSL's, `standardName` that of IANA's registry; the same in TLS 1.3. */
   getCipher(): { name: string; standardName: string; version: string } {
-    const name = this.session.cipherSuite
-    return { name, standardName: name, version: 'TLSv1.3' }
+    const { cipherSuite, protocol } = this.session
+    return { name: openSslName(cipherSuite), standardName: cipherSuite, version: protocol }
   }
 
   getEphemeralKeyInfo(): { type: 'ECDH'; name: string } {
@@ -160,4 +162,10 @@ export class TlsSocket extends Duplex {
     this.#transport.destroy()
     callback(error)
   }
+}
+
+function openSslName(cipherSuite: Session['cipherSuite']): string {
+  return cipherSuite in CIPHER_SUITES12
+    ? CIPHER_SUITES12[cipherSuite as CipherSuite12Name].openSslName
+    : cipherSuite
 }

@@ -1,0 +1,32 @@
+// What a handshake of either version comes to.
+import type { Credential } from '../credential/credential.ts'
+import type { CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
+import type { CipherSuite, CipherSuiteName } from './cipher-suite.ts'
+import type { TrafficSecrets } from './key-schedule.ts'
+import type { GroupName } from './named-group.ts'
+import type { SignatureSchemeName } from './signature-scheme.ts'
+
+/** Versions by the names that `node:tls` has for them. */
+export type ProtocolName = 'TLSv1.2' | 'TLSv1.3'
+
+/** What was agreed. */
+export interface Session {
+  readonly protocol: ProtocolName
+  readonly serverName: string
+  readonly alpnProtocol: string | undefined
+  readonly cipherSuite: CipherSuiteName | CipherSuite12Name
+  readonly group: GroupName
+  /** Whether a ticket stood in for certificate and signature. */
+  readonly isResumed: boolean
+  /** undefined: nothing was signed. */
+  readonly signatureScheme: SignatureSchemeName | undefined
+  /** The certificate that was sent, in this handshake or in the one that is resumed. */
+  readonly credential: Credential
+  readonly usedHelloRetryRequest: boolean
+}
+
+export interface Established {
+  readonly session: Session
+  /** What KeyUpdate goes on from; undefined in TLS 1.2, which keeps its keys. */
+  readonly traffic: { readonly suite: CipherSuite; readonly secrets: TrafficSecrets } | undefined
+}
