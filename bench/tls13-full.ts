@@ -6,7 +6,7 @@ import { type Bench, type Round, summarise } from './support/report.ts'
 const ROUNDS = 5
 const HANDSHAKES = 2000
 /** Cold code costs twice as much: both servers are warm before anything counts. */
-const WARM_UP = 6000
+const WARM_UP = 20_000
 const SERVER_NAME = 'bench.example'
 const LOAD = { serverName: SERVER_NAME, concurrency: 16 }
 const TLS_SERVER = new URL('processes/tls-server.ts', import.meta.url)

@@ -33,20 +33,18 @@ export function digest(name: HashName, data: Uint8Array): Uint8Array {
   return hashOnce(name, data, 'buffer')
 }
 
-/** Scratch memory for one synchronous computation with secrets: its own, so that it can be wiped. */
-// What Buffer.write(text, offset, 'latin1') calls after its checks; the typings leave it out.
-export type Scratch = Buffer & { latin1Write(text: string, offset: number): number }
-
-export function createScratch(length: number): Scratch {
-  return Buffer.alloc(length) as Scratch
-}
-
 /**
  * Writes the digest of `data` into `target` at `offset`. It passes through a string, which cannot be wiped, in a third of
- * the time a Buffer takes: only for digests that are of no use without a further secret, as the inner hash of an HMAC.
+ * the time a Buffer takes: only for digests that are of no use without a further secret, as the inner hash of an HMAC under
+ * a secret key.
  */
-export function digestInto(target: Scratch, offset: number, name: HashName, data: Uint8Array): void {
-  target.latin1Write(hashOnce(name, data, 'latin1'), offset)
+export function digestInto(target: Uint8Array, offset: number, name: HashName, data: Uint8Array): void {
+  latin1Write.call(target, hashOnce(name, data, 'latin1'), offset)
+}
+
+/** What Buffer.write(text, offset, 'latin1') calls after its checks: it takes any typed array; the typings leave it out. */
+const { latin1Write } = Buffer.prototype as unknown as {
+  latin1Write: (this: Uint8Array, text: string, offset: number) => number
 }
 
 /** Whether two secrets-derived values are equal, in time that depends only on their (public) lengths. */

@@ -84,6 +84,8 @@ export class ServerConnection {
   #writeProtection: Protection | undefined
   // Handshake messages not yet put into records, so that one flight fills as few records as it can.
   #queued: Uint8Array[] = []
+  // Messages that can wait for the first application bytes, and save a packet of their own.
+  #deferred: Uint8Array[] = []
   #out: Uint8Array[] = []
   #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
   #lastSignatureId = 0
@@ -156,13 +158,17 @@ export class ServerConnection {
   /** Application data; legal once established. Small chunks share a record. */
   send(chunks: readonly Uint8Array[]): void {
     if (this.#phase.phase !== 'established' || this.#writeEnded) return
-    this.#run(() => fillRecords(chunks, (pieces) => this.#sealApplicationData(pieces)))
+    this.#run(() => {
+      this.#undefer()
+      fillRecords(chunks, (pieces) => this.#sealApplicationData(pieces))
+    })
   }
 
   /** Sends close_notify: nothing more will be written. Before the handshake is done it drops the connection. */
   close(): void {
     if (this.isClosed || this.#writeEnded) return
     this.#run(() => {
+      this.#undefer()
       this.#writeEnded = true
       this.#sendAlert('close_notify')
       if (this.#readEnded || this.#phase.phase === 'handshaking') this.#finish(undefined)
@@ -293,6 +299,9 @@ export class ServerConnection {
       },
       sendHandshake: (message) => {
         this.#queued.push(message)
+      },
+      sendWithData: (message) => {
+        this.#deferred.push(message)
       },
       sendChangeCipherSpec: () => {
         this.#flushQueued()
@@ -518,6 +527,14 @@ export class ServerConnection {
 
   #sendAlert(name: AlertName): void {
     this.#seal(ContentType.alert, [writeAlert(name)])
+  }
+
+  /** Sends what has waited for application data. */
+  #undefer(): void {
+    if (this.#deferred.length === 0) return
+    this.#queued.push(...this.#deferred)
+    this.#deferred = []
+    this.#flushQueued()
   }
 
   /** Puts queued handshake messages into records under the keys of this moment. */

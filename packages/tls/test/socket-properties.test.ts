@@ -94,6 +94,9 @@ test('socket: addresses are those of the TCP connection, also when it is gone', 
 test('socket: bytes on the wire are counted, records and handshake included', async () => {
   await using both = await pair()
   const { client, socket } = both
+  // Tickets go with the first bytes.
+  socket.write('first')
+  await event(client, 'data')
   const [read, written] = [socket.bytesRead, socket.bytesWritten]
   assert.ok(read > 200 && written > 500)
   client.write('x'.repeat(100))

@@ -7,7 +7,7 @@
 //             0 ──▶ Master Secret ──▶ c ap traffic, s ap traffic, exp master, res master
 //
 // A stage is a class with that stage's secrets only; the next stage consumes it and wipes what it no longer needs.
-import { createScratch, digest, digestInto, type HashName, type Scratch } from '../crypto-provider.ts'
+import { digest, digestInto, type HashName } from '../crypto-provider.ts'
 
 const NONE = new Uint8Array(0)
 const INNER_PAD = 0x36 // RFC 2104 §2
@@ -44,8 +44,8 @@ export class Hkdf {
   readonly length: number
   readonly #block: number
   // Scratch of one synchronous computation: [key ⊕ pad ‖ input]. Wiped after use: it holds keys.
-  readonly #inner: Scratch
-  readonly #outer: Scratch
+  readonly #inner: Uint8Array
+  readonly #outer: Uint8Array
   /** Hash of nothing. */
   readonly emptyHash: Uint8Array
   /** Derive-Secret(HKDF-Extract(0, 0), "derived", ""): where a handshake without PSK starts. */
@@ -55,8 +55,8 @@ export class Hkdf {
     this.hashName = hashName
     this.length = hashName === 'sha256' ? 32 : 48
     this.#block = hashName === 'sha256' ? 64 : 128
-    this.#inner = createScratch(this.#block + MAX_HMAC_INPUT)
-    this.#outer = createScratch(this.#block + this.length)
+    this.#inner = new Uint8Array(this.#block + MAX_HMAC_INPUT)
+    this.#outer = new Uint8Array(this.#block + this.length)
     this.emptyHash = digest(hashName, NONE)
     const zeros = new Uint8Array(this.length)
     this.derivedEarlySecret = this.deriveSecret(this.extract(zeros, zeros), 'derived', this.emptyHash)

@@ -61,8 +61,9 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
       const signature = yield* wantSignature()
       sendCertificateVerify(handshake, authentication, transcript, content, signature)
     }
-    trafficSecrets = sendFinished(handshake, choice, transcript, secrets, master)
-    yield* receiveFinished(handshake, choice, transcript, secrets, trafficSecrets)
+    const finishedHash = sendFinished(handshake, choice, transcript, secrets)
+    trafficSecrets = enterTrafficStage(handshake, choice, finishedHash, master)
+    yield* receiveFinished(handshake, greeting, finishedHash, secrets, trafficSecrets)
     sendTickets(handshake, greeting, master)
     isEstablished = true
     return { session: sessionOf(greeting), traffic: { suite: choice.suite, secrets: trafficSecrets } }
@@ -256,41 +257,50 @@ function sendCertificateVerify(
   channel.sendHandshake(certificateVerify)
 }
 
-/** RFC 8446 §4.4.4; then application keys for what we write. */
+/** RFC 8446 §4.4.4. Returns the hash over ClientHello..server Finished: traffic secrets and the client's Finished need it. */
 function sendFinished(
   { channel }: Handshake,
   { suite }: Choice,
   transcript: Transcript,
   secrets: TrafficSecrets,
-  master: MasterStage,
-): TrafficSecrets {
+): Uint8Array {
   const finished = writeFinished(hkdf(suite.hash).verifyData(secrets.server, transcript.digest()))
   transcript.add(finished)
   channel.sendHandshake(finished)
-  const trafficSecrets = master.trafficSecrets(transcript.digest())
+  return transcript.digest()
+}
+
+/** RFC 8446 §7.1: application keys for what we write; what we read changes with the client's Finished. */
+function enterTrafficStage(
+  { channel }: Handshake,
+  { suite }: Choice,
+  finishedHash: Uint8Array,
+  master: MasterStage,
+): TrafficSecrets {
+  const trafficSecrets = master.trafficSecrets(finishedHash)
   channel.protectWrites(new RecordProtection(suite, trafficSecrets.server))
   return trafficSecrets
 }
 
-/** RFC 8446 §4.6.1: in one record, under application keys. */
+/** RFC 8446 §4.6.1: in one record, in front of the first application data; a packet of their own would cost as much as they do. */
 function sendTickets({ context, channel }: Handshake, greeting: Greeting, master: MasterStage): void {
   if (context.tickets === undefined) return
   const { hello, choice, credential, resumption, transcript } = greeting
   const resumptionMasterSecret = master.resumptionMasterSecret(transcript.digest())
   const batch = { hello, suite: choice.suite, credential, resumptionMasterSecret, resumption }
-  for (const ticket of newSessionTickets(context, batch)) channel.sendHandshake(ticket)
+  for (const ticket of newSessionTickets(context, batch)) channel.sendWithData(ticket)
 }
 
 /** The client's Finished, RFC 8446 §4.4.4; then application keys for what we read. */
 function* receiveFinished(
   { channel }: Handshake,
-  { suite }: Choice,
-  transcript: Transcript,
+  { choice: { suite }, transcript }: Greeting,
+  finishedHash: Uint8Array,
   secrets: TrafficSecrets,
   trafficSecrets: TrafficSecrets,
 ): Steps<void> {
   const kdf = hkdf(suite.hash)
-  const expected = kdf.verifyData(secrets.client, transcript.digest())
+  const expected = kdf.verifyData(secrets.client, finishedHash)
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.finished,
     maxBytes: kdf.length,

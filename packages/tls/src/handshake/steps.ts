@@ -26,6 +26,8 @@ export interface HandshakeChannel {
   versionSelected(version: typeof TLS12 | typeof TLS13): void
   /** Queues a message under the write keys of this moment. */
   sendHandshake(message: Uint8Array): void
+  /** Keeps a message until the first application data, or the end. */
+  sendWithData(message: Uint8Array): void
   /** Queues a change_cipher_spec: the one of TLS 1.2, or that of middlebox compatibility. RFC 8446 §D.4. */
   sendChangeCipherSpec(): void
   protectWrites(protection: Protection): void

@@ -74,7 +74,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.socket = socket
     this.#options = options
     this.#events = events
-    this.#connection = new ServerConnection(options.context, this, { clientAddress: socket.remoteAddress })
+    this.#connection = new ServerConnection(options.context, this)
     this.#handshakeTimer = setTimeout(
       () => this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT'),
       options.handshakeTimeoutMs,
@@ -104,7 +104,10 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly #receiveDelayed = (): void => {
     const chunks = this.#delayed ?? []
     this.#delayed = undefined
-    for (const chunk of chunks) this.#connection.receive(chunk)
+    for (const chunk of chunks) {
+      this.#connection.receive(chunk)
+      if (this.#stream !== undefined) release(chunk) // it ended with the client's Finished or came after
+    }
     const stream = this.#stream
     // Not before somebody reads the stream: until then its own buffer may fill, as that of a net.Socket does.
     if (stream === undefined || stream.readableLength < stream.readableHighWaterMark) this.resume()
@@ -175,7 +178,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     )
     let answer: Uint8Array | Promise<Uint8Array>
     try {
-      answer = signer.sign({ ...request, deadlineMs: Date.now() + timeoutMs }, abort.signal)
+      answer = signer.sign(this.#addressed(request, Date.now() + timeoutMs), abort.signal)
     } catch (cause) {
       this.#connection.signFailed(id, cause)
       return
@@ -194,6 +197,18 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       (signature) => this.#signatureCame(() => this.#answer(id, signature)),
       (cause: unknown) => this.#signatureCame(() => this.#connection.signFailed(id, cause)),
     )
+  }
+
+  /** Asking the kernel for the address costs more than most signers look at it. */
+  #addressed(request: SignRequest, deadlineMs: number): SignRequest {
+    const { socket } = this
+    return {
+      ...request,
+      deadlineMs,
+      get clientAddress() {
+        return socket.remoteAddress
+      },
+    }
   }
 
   #answer(id: number, signature: unknown): void {
