@@ -286,6 +286,8 @@ export class ServerConnection {
 
   #establish({ session, traffic }: Established): void {
     this.#phase = { phase: 'established', traffic }
+    // The handler may write at once: our Finished goes first.
+    this.#flushQueued()
     this.#handlers.established(session)
   }
 

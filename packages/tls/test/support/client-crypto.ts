@@ -88,6 +88,46 @@ const PSS = {
   saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
 } as const
 
+/** RFC 5246 §7.4.1.4.1 and RFC 8446 §4.4.3: in TLS 1.2 also PKCS#1 v1.5, and ECDSA with any curve. */
+function rowOf12(scheme: number, key: KeyObject): SchemeRow & { readonly isPss: boolean } {
+  const pkcs1 = PKCS1_HASHES[scheme]
+  const row = pkcs1 === undefined ? SCHEMES12[scheme] : ({ keyType: 'rsa', hash: pkcs1 } as const)
+  if (row === undefined || key.asymmetricKeyType !== row.keyType)
+    throw new Error(`scheme 0x${scheme.toString(16)} with a ${String(key.asymmetricKeyType)} key in TLS 1.2`)
+  return { ...row, isPss: row.keyType === 'rsa' && pkcs1 === undefined }
+}
+
+const PKCS1_HASHES: Readonly<Record<number, string>> = {
+  [SCHEME.rsa_pkcs1_sha256]: 'sha256',
+  [SCHEME.rsa_pkcs1_sha384]: 'sha384',
+  [SCHEME.rsa_pkcs1_sha512]: 'sha512',
+}
+
+const SCHEMES12: Readonly<Record<number, SchemeRow>> = {
+  ...SCHEMES,
+  [SCHEME.ecdsa_secp521r1_sha512]: { keyType: 'ec', hash: 'sha512' },
+}
+
+/** Signs a ServerKeyExchange as a TLS 1.2 server would. */
+export function signAs12(scheme: number, key: KeyObject, content: Uint8Array): Uint8Array {
+  const { hash, isPss } = rowOf12(scheme, key)
+  return sign(hash, content, isPss ? { key, ...PSS } : { key })
+}
+
+/** @throws if the leaf's key did not sign `content` with this scheme. */
+export function checkServerKeyExchange(
+  leaf: Uint8Array,
+  scheme: number,
+  signature: Uint8Array,
+  content: Uint8Array,
+): void {
+  const key = new X509Certificate(leaf).publicKey
+  const { hash, isPss } = rowOf12(scheme, key)
+  if (!verify(hash, content, isPss ? { key, ...PSS } : { key }, signature)) {
+    throw new Error('the ServerKeyExchange signature is wrong')
+  }
+}
+
 /** Signs as a TLS 1.3 server would. */
 export function signAs(scheme: number, key: KeyObject, content: Uint8Array): Uint8Array {
   const { keyType, hash } = rowOf(scheme, key)

@@ -1,19 +1,23 @@
-// The numbers of TLS 1.3 as RFC 8446 prints them. Written out again on purpose: a slip in the engine's tables must
+// The numbers of TLS 1.3 as RFC 8446 prints them, and those of TLS 1.2. Written out again on purpose: a slip in the engine's tables must
 // not cancel itself out in the tests.
 
 /** RFC 8446 §5.1. */
 export const RECORD = { ccs: 20, alert: 21, handshake: 22, data: 23 } as const
 
-/** RFC 8446 §4. */
+/** RFC 8446 §4, RFC 5246 §7.4. */
 export const MESSAGE = {
+  hello_request: 0,
   client_hello: 1,
   server_hello: 2,
   new_session_ticket: 4,
   end_of_early_data: 5,
   encrypted_extensions: 8,
   certificate: 11,
+  server_key_exchange: 12,
   certificate_request: 13,
+  server_hello_done: 14,
   certificate_verify: 15,
+  client_key_exchange: 16,
   finished: 20,
   key_update: 24,
   message_hash: 254,
@@ -24,9 +28,11 @@ export const EXTENSION = {
   server_name: 0,
   status_request: 5,
   supported_groups: 10,
+  ec_point_formats: 11,
   signature_algorithms: 13,
   alpn: 16,
   padding: 21,
+  extended_master_secret: 23,
   session_ticket: 35,
   pre_shared_key: 41,
   early_data: 42,
@@ -36,6 +42,7 @@ export const EXTENSION = {
   post_handshake_auth: 49,
   signature_algorithms_cert: 50,
   key_share: 51,
+  renegotiation_info: 0xff01,
 } as const
 
 /** RFC 8446 §4.2.7, with two that no test server offers. */
@@ -52,6 +59,16 @@ export const SUITE = {
   TLS_AES_128_GCM_SHA256: 0x1301,
   TLS_AES_256_GCM_SHA384: 0x1302,
   TLS_CHACHA20_POLY1305_SHA256: 0x1303,
+} as const
+
+/** RFC 5289 §3.2, RFC 7905 §2. */
+export const SUITE12 = {
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 0xc02b,
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 0xc02c,
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca9,
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 0xc02f,
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 0xc030,
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca8,
 } as const
 
 /** RFC 8446 §4.2.3. */

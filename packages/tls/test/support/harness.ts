@@ -14,8 +14,9 @@ import {
 } from '@latchkey/tls'
 import { concat, pieces, toHex } from './bytes.ts'
 import { certificateOfKey, type KeyKind, testCertificate } from './certificate.ts'
-import { signAs } from './client-crypto.ts'
-import { type ClientOptions, TestClient } from './test-client.ts'
+import { signAs, signAs12 } from './client-crypto.ts'
+import { type ClientOptions, type ReceivedAlert, TestClient } from './test-client.ts'
+import { type Client12Options, TestClient12 } from './test-client12.ts'
 
 export function testCredential(kind: KeyKind): Credential {
   return loadCredential({ chain: testCertificate(kind).chainPem })
@@ -47,28 +48,47 @@ export interface SignCall {
  */
 export type Signing = 'at once' | 'after' | 'hold'
 
-export interface WireOptions extends ClientOptions {
+export interface ServerSide {
   readonly context?: ServerContext
   readonly signing?: Signing
   /** Hand over bytes in pieces of this size, both ways. */
   readonly pieceBytes?: number
 }
 
+export interface WireOptions extends ClientOptions, ServerSide {}
+
+export interface Wire12Options extends Client12Options, ServerSide {}
+
+/** What a wire needs of a client, of either version. */
+export interface WireClient {
+  readonly state: string
+  readonly alerts: readonly ReceivedAlert[]
+  readonly received: Uint8Array
+  start(): unknown
+  send(data: Uint8Array): unknown
+  /** Everything to be sent since the last call, in one piece. */
+  take(): Uint8Array
+  receive(bytes: Uint8Array): void
+}
+
 /** The signature a key server would give. @throws if the key is none of ours. */
-export function signatureFor({ keyId, scheme, content }: SignRequest): Uint8Array {
+export function signatureFor({ keyId, scheme, content, purpose }: SignRequest): Uint8Array {
   const certificate = certificateOfKey(keyId)
   if (certificate === undefined) throw new Error(`no key ${toHex(keyId)}`)
-  return signAs(scheme, certificate.privateKey, content)
+  const sign = purpose === 'tls12-ske' ? signAs12 : signAs
+  return sign(scheme, certificate.privateKey, content)
 }
 
 /** A client and a server with nothing between them, and a record of everything the server did. */
-export class Wire {
-  readonly client: TestClient
+export class WireOf<Client extends WireClient> {
+  readonly client: Client
   readonly server: ServerConnection
   readonly signCalls: SignCall[] = []
   readonly cancelled: number[] = []
   /** Called for each sign request, from inside the handler. */
   onSign: (call: SignCall) => void = () => {}
+  /** Called when the handshake is done, from inside the handler. */
+  onEstablished: () => void = () => {}
   /** Ids that got an answer from here. */
   readonly answered = new Set<number>()
   /** One entry a call of `write`. */
@@ -84,15 +104,13 @@ export class Wire {
   #unanswered: SignCall[] = []
   #delivered = 0
 
-  constructor({
-    context,
-    signing = 'after',
-    pieceBytes = Number.POSITIVE_INFINITY,
-    ...client
-  }: WireOptions = {}) {
+  constructor(
+    client: Client,
+    { context, signing = 'after', pieceBytes = Number.POSITIVE_INFINITY }: ServerSide = {},
+  ) {
     this.#pieceBytes = pieceBytes
     this.#signing = signing
-    this.client = new TestClient(client)
+    this.client = client
     this.server = new ServerConnection(context ?? defaultContext(), this.#handlers(), {
       clientAddress: '192.0.2.1',
     })
@@ -191,6 +209,7 @@ export class Wire {
         this.#mustBeOpen('established')
         this.session = session
         this.establishedCount++
+        this.onEstablished()
       },
       ended: () => {
         this.#mustBeOpen('ended')
@@ -210,6 +229,20 @@ export class Wire {
 
   /** Events after `closed`: there must be none. */
   readonly lateEvents: string[] = []
+}
+
+/** With a client of TLS 1.3. */
+export class Wire extends WireOf<TestClient> {
+  constructor(options: WireOptions = {}) {
+    super(new TestClient(options), options)
+  }
+}
+
+/** With a client of TLS 1.2. */
+export class Wire12 extends WireOf<TestClient12> {
+  constructor(options: Wire12Options = {}) {
+    super(new TestClient12(options), options)
+  }
 }
 
 /** A connection whose handshake is done. */

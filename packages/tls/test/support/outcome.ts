@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { TlsError } from '@latchkey/tls'
 import { ascii } from './bytes.ts'
 import type { AlertText } from './code-points.ts'
-import type { Wire } from './harness.ts'
+import type { WireClient, WireOf } from './harness.ts'
 
 export interface RefusalOptions {
   /** How many signatures may have been asked for by then. Default 0. */
@@ -14,7 +14,7 @@ export interface RefusalOptions {
 
 /** The connection is over: `alert` is what the client was told, undefined: nothing at all. */
 export function assertRefused(
-  wire: Wire,
+  wire: WireOf<WireClient>,
   alert: AlertText | undefined,
   { signCalls = 0, encrypted = false }: RefusalOptions = {},
 ): void {
@@ -27,7 +27,7 @@ export function assertRefused(
 }
 
 /** Nothing comes after the end, and nobody is asked to sign for it any more. */
-export function assertOver(wire: Wire): void {
+export function assertOver(wire: WireOf<WireClient>): void {
   assert.equal(wire.closedCount, 1)
   assert.deepEqual(wire.lateEvents, [])
   const open = wire.signCalls.filter(({ id }) => !wire.answered.has(id) && !wire.cancelled.includes(id))
@@ -42,7 +42,7 @@ export function assertOver(wire: Wire): void {
 }
 
 /** Both sides are through, and data flows both ways. */
-export function assertEstablished(wire: Wire): void {
+export function assertEstablished(wire: WireOf<WireClient>): void {
   assert.equal(wire.error, undefined)
   assert.equal(wire.alert, undefined)
   assert.equal(wire.establishedCount, 1)

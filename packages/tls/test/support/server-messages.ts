@@ -17,7 +17,7 @@ export interface ServerHello {
 }
 
 /** @throws if a type comes twice. */
-function readExtensions(reader: Reader): Extensions {
+export function readExtensions(reader: Reader): Extensions {
   const extensions = new Map<number, Uint8Array>()
   while (reader.left > 0) {
     const type = reader.u16()
