@@ -1,0 +1,200 @@
+// TLS 1.2 with other people's clients: node:tls for every suite, key and group; OpenSSL, curl and GnuTLS for every suite
+// and key, where they are installed.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { CIPHER_SUITES12, type TlsSocket } from '@latchkey/tls'
+import { KEY_KINDS, type KeyKind, testCertificate } from './support/certificate.ts'
+import { type Finished, isInstalled, runCommand } from './support/command.ts'
+import { collect, connectTls, startHttps, startTls } from './support/socket-server.ts'
+
+interface Suite {
+  readonly name: string
+  readonly openSslName: string
+  readonly authentication: 'ecdsa' | 'rsa'
+}
+const SUITES: readonly Suite[] = Object.entries(CIPHER_SUITES12).map(([name, row]) => ({ name, ...row }))
+
+type Group = 'x25519' | 'secp256r1'
+const GROUPS: readonly Group[] = ['x25519', 'secp256r1']
+
+function suitesOf(kind: KeyKind): Suite[] {
+  return SUITES.filter(({ authentication }) => (authentication === 'rsa') === (kind === 'rsa2048'))
+}
+
+/** The group, and the curve of the certificate, which an ECDSA client must know too (RFC 8422 §5.1). */
+function openSslGroups(group: Group, kind: KeyKind): string {
+  const curve = { p256: ':P-256', p384: ':P-384', rsa2048: '', ed25519: '' }[kind]
+  return `${group === 'x25519' ? 'X25519' : 'P-256'}${curve}`.replace('P-256:P-256', 'P-256')
+}
+
+// ── node:tls ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+for (const kind of KEY_KINDS) {
+  test(`node:tls speaks TLS 1.2 with a ${kind} key: each suite, each group, data both ways`, async () => {
+    const sockets: TlsSocket[] = []
+    const echo = (socket: TlsSocket): void => {
+      sockets.push(socket)
+      socket.pipe(socket)
+    }
+    await using server = await startTls(echo, { kinds: [kind] })
+    for (const suite of suitesOf(kind)) {
+      for (const group of GROUPS) {
+        const client = await connectTls(server.port, {
+          ca: testCertificate(kind).chainPem,
+          maxVersion: 'TLSv1.2',
+          ciphers: suite.openSslName,
+          ecdhCurve: openSslGroups(group, kind),
+        })
+        assert.equal(client.getProtocol(), 'TLSv1.2')
+        assert.equal(client.getCipher().standardName, suite.name)
+        const { name } = client.getEphemeralKeyInfo() as { name: string }
+        assert.equal(name, group === 'x25519' ? 'X25519' : 'prime256v1')
+        const sent = Buffer.alloc(100_000, suite.name)
+        client.end(sent)
+        assert.ok((await collect(client)).equals(sent))
+        const socket = sockets.at(-1) as TlsSocket
+        assert.equal(socket.getProtocol(), 'TLSv1.2')
+        assert.deepEqual(socket.getCipher(), {
+          name: suite.openSslName,
+          standardName: suite.name,
+          version: 'TLSv1.2',
+        })
+        assert.equal(socket.session.group, group)
+      }
+    }
+    assert.deepEqual(server.failures, [])
+  })
+}
+
+test('node:tls: the highest version that both have', async () => {
+  await using server = await startTls((socket) => socket.end(socket.getProtocol()))
+  const range = async (maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<string> =>
+    (await collect(await connectTls(server.port, { maxVersion }))).toString()
+  assert.equal(await range('TLSv1.2'), 'TLSv1.2')
+  assert.equal(await range('TLSv1.3'), 'TLSv1.3')
+})
+
+// ── programs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const folder = mkdtempSync(join(tmpdir(), 'latchkey-tls12-'))
+after(() => rmSync(folder, { recursive: true }))
+
+/** What clients trust: the intermediate, whose root is nowhere. */
+const trustFile = join(folder, 'trust.pem')
+const [, intermediate = ''] = testCertificate('p256').chainPem.split(/(?<=-----END CERTIFICATE-----\n)/)
+writeFileSync(trustFile, intermediate)
+
+interface Visit {
+  readonly port: number
+  readonly kind: KeyKind
+  readonly suite: Suite
+  readonly group: Group
+}
+
+interface Program {
+  readonly name: string
+  readonly visit: (visit: Visit) => Promise<Finished>
+  /** What the program says of a connection. */
+  readonly says: (visit: Visit) => readonly RegExp[]
+}
+
+const PAGE = 'a page over TLS 1.2'
+const HOST_NAME = 'www.example.com'
+const REQUEST = `GET / HTTP/1.1\r\nHost: ${HOST_NAME}\r\nConnection: close\r\n\r\n`
+
+const GNUTLS_GROUPS: Readonly<Record<Group, string>> = {
+  x25519: 'GROUP-X25519',
+  secp256r1: 'GROUP-SECP256R1',
+}
+const GNUTLS_CURVES: Readonly<Record<KeyKind, string>> = {
+  p256: ':+GROUP-SECP256R1',
+  p384: ':+GROUP-SECP384R1',
+  rsa2048: '',
+  ed25519: '',
+}
+
+function gnutlsCipher({ openSslName }: Suite): string {
+  if (openSslName.includes('CHACHA20')) return 'CHACHA20-POLY1305'
+  return openSslName.includes('AES128') ? 'AES-128-GCM' : 'AES-256-GCM'
+}
+
+const PROGRAMS: readonly Program[] = [
+  {
+    name: 'openssl',
+    visit: ({ port, kind, suite, group }) => {
+      const place = ['-connect', `127.0.0.1:${port}`, '-servername', HOST_NAME]
+      const trust = ['-CAfile', trustFile, '-partial_chain', '-verify_return_error']
+      const choice = ['-tls1_2', '-cipher', suite.openSslName, '-groups', openSslGroups(group, kind)]
+      return runCommand('openssl', ['s_client', '-brief', '-ign_eof', ...place, ...trust, ...choice], {
+        input: REQUEST,
+      })
+    },
+    says: ({ suite, group }) => [
+      /Protocol version: TLSv1\.2/,
+      new RegExp(`Ciphersuite: ${suite.openSslName}`),
+      group === 'x25519' ? /Server Temp Key: X25519/ : /Server Temp Key: ECDH, prime256v1/,
+    ],
+  },
+  {
+    name: 'curl',
+    visit: ({ port, kind, suite, group }) => {
+      const place = ['--connect-to', `${HOST_NAME}:443:127.0.0.1:${port}`, '--cacert', trustFile]
+      const choice = ['--tls-max', '1.2', '--ciphers', suite.openSslName]
+      const curves = ['--curves', openSslGroups(group, kind)]
+      const talk = ['--silent', '--show-error', '--verbose']
+      return runCommand('curl', [...talk, ...place, ...choice, ...curves, `https://${HOST_NAME}/`])
+    },
+    says: ({ suite }) => [new RegExp(`SSL connection using TLSv1\\.2 / ${suite.openSslName}`)],
+  },
+  {
+    name: 'gnutls-cli',
+    visit: ({ port, kind, suite, group }) => {
+      const exchange = suite.authentication === 'rsa' ? 'ECDHE-RSA' : 'ECDHE-ECDSA'
+      const groups = `-GROUP-ALL:+${GNUTLS_GROUPS[group]}${GNUTLS_CURVES[kind]}`
+      const choice = `-CIPHER-ALL:+${gnutlsCipher(suite)}:-KX-ALL:+${exchange}:${groups}`
+      const priority = `NORMAL:-VERS-ALL:+VERS-TLS1.2:${choice}`
+      const place = ['--port', `${port}`, '--sni-hostname', HOST_NAME, '--verify-hostname', HOST_NAME]
+      const args = ['--x509cafile', trustFile, '--priority', priority, ...place, '127.0.0.1']
+      return runCommand('gnutls-cli', args, { input: REQUEST })
+    },
+    says: ({ suite, group }) => [
+      /\(TLS1\.2-X\.509\)/,
+      group === 'x25519' ? /ECDHE-X25519/ : /ECDHE-SECP256R1/,
+      new RegExp(`\\(${gnutlsCipher(suite)}\\)`),
+      /extended master secret/,
+    ],
+  },
+]
+
+for (const { name, visit, says } of PROGRAMS) {
+  const skip = isInstalled(name) ? false : `${name} is not installed`
+  for (const kind of KEY_KINDS) {
+    test(`${name} gets a page over TLS 1.2 with a ${kind} key and each suite`, { skip }, async () => {
+      await using server = await startHttps((_request, response) => response.end(PAGE), { kinds: [kind] })
+      for (const [index, suite] of suitesOf(kind).entries()) {
+        const how: Visit = { port: server.port, kind, suite, group: GROUPS[index % 2] as Group }
+        const { code, output } = await visit(how)
+        assert.equal(code, 0, output)
+        for (const expected of [...says(how), new RegExp(PAGE)]) assert.match(output, expected)
+      }
+      assert.deepEqual(server.failures, [])
+    })
+  }
+}
+
+test('openssl that wants to renegotiate is told no_renegotiation', {
+  skip: isInstalled('openssl') ? false : 'openssl is not installed',
+}, async () => {
+  const errors: string[] = []
+  await using server = await startTls((socket) =>
+    socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? '')).resume(),
+  )
+  const place = ['-connect', `127.0.0.1:${server.port}`, '-CAfile', trustFile, '-partial_chain']
+  const { output } = await runCommand('openssl', ['s_client', '-tls1_2', ...place], { input: 'R\n' })
+  assert.match(output, /RENEGOTIATING/)
+  assert.match(output, /no renegotiation/)
+  assert.deepEqual(errors, ['ERR_TLS_NO_RENEGOTIATION'])
+})
