@@ -1,4 +1,4 @@
-// A TLS 1.3 server engine whose private key may be anywhere: the public face.
+// A TLS server engine, 1.3 and 1.2, whose private key may be anywhere: the public face.
 export { type AlertName, ALERTS } from './alert.ts'
 export {
   type CertificateStore,

@@ -149,6 +149,12 @@ test('ServerHello carries the downgrade sentinel', () => {
   assert.notEqual(toHex(first.subarray(0, 24)), toHex(second.subarray(0, 24)))
 })
 
+test('ServerHello has no session id: nothing is kept that could be resumed by it', () => {
+  const wire = new Wire12().start()
+  assert.equal(wire.client.hello.sessionId.length, 32)
+  assert.equal(wire.client.serverSessionId.length, 0)
+})
+
 test('ServerHello answers what was offered, and nothing else', () => {
   const session = { type: EXTENSION.session_ticket, body: new Uint8Array(0) }
   const status = { type: EXTENSION.status_request, body: Uint8Array.of(1, 0, 0, 0, 0) }

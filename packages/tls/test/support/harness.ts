@@ -136,7 +136,10 @@ export class WireOf<Client extends WireClient> {
 
   /** Hands bytes to the server as they are, past the client. */
   deliver(bytes: Uint8Array): this {
-    for (const piece of this.#split(bytes)) this.server.receive(piece)
+    for (const piece of this.#split(bytes)) {
+      this.server.receive(piece)
+      piece.fill(0xa5) // the caller's buffer has another use now
+    }
     return this
   }
 
@@ -167,8 +170,9 @@ export class WireOf<Client extends WireClient> {
 
   #split(bytes: Uint8Array): Uint8Array[] {
     // Copies: the engine must not rely on the caller's buffer after the call, nor the client.
-    if (this.#pieceBytes === Number.POSITIVE_INFINITY) return bytes.length === 0 ? [] : [bytes.slice()]
-    return pieces(bytes, this.#pieceBytes).map((piece) => piece.slice())
+    if (this.#pieceBytes === Number.POSITIVE_INFINITY)
+      return bytes.length === 0 ? [] : [new Uint8Array(bytes)]
+    return pieces(bytes, this.#pieceBytes).map((piece) => new Uint8Array(piece))
   }
 
   #answer(): boolean {

@@ -71,6 +71,7 @@ export class TestClient12 {
   scheme: number | undefined
   chain: Uint8Array[] = []
   serverRandom: Uint8Array = new Uint8Array(0)
+  serverSessionId: Uint8Array = new Uint8Array(0)
   extensions: Extensions = new Map()
   /** Handshake messages, in order. */
   transcript: Uint8Array[] = []
@@ -192,8 +193,11 @@ export class TestClient12 {
   }
 
   #receiveRecord(record: Uint8Array): void {
-    if (toHex(record.subarray(1, 3)) !== '0303') throw new Error(`version of ${toHex(record.subarray(0, 5))}`)
     const type = record[0] as number
+    // Who refuses a version may say so in it.
+    const isEarlyAlert = type === RECORD.alert && this.messages.length === 0
+    if (toHex(record.subarray(1, 3)) !== '0303' && !isEarlyAlert)
+      throw new Error(`version of ${toHex(record.subarray(0, 5))}`)
     const isProtected = this.readKeys !== undefined
     const content = this.readKeys?.open(record) ?? record.subarray(5)
     if (content.length > 16_384) throw new Error(`${content.length} bytes in a record`)
@@ -253,7 +257,9 @@ export class TestClient12 {
   #readServerHello(reader: Reader): void {
     if (reader.u16() !== 0x0303) throw new Error('ServerHello.server_version')
     this.serverRandom = new Uint8Array(reader.opaque(32))
-    if (reader.opaque8().length !== 0) throw new Error('a session id, though nothing is resumed')
+    this.serverSessionId = new Uint8Array(reader.opaque8())
+    if (this.serverSessionId.length > 0 && toHex(this.serverSessionId) === toHex(this.hello.sessionId))
+      throw new Error('a resumption that was not offered')
     this.suite = suite12Of(reader.u16())
     if (!this.hello.suites.includes(this.suite.code)) throw new Error('a suite that was not offered')
     if (reader.u8() !== 0) throw new Error('compression')
