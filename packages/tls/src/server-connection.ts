@@ -18,7 +18,7 @@ import { negotiatedHandshake } from './handshake/negotiated-handshake.ts'
 import { TLS12, type TLS13 } from './handshake/protocol-version.ts'
 import { writeKeyUpdate } from './handshake/server-messages.ts'
 import type { Established, Session } from './handshake/session.ts'
-import type { HandshakeChannel, Steps } from './handshake/steps.ts'
+import type { HandshakeChannel, LateMessages, Steps } from './handshake/steps.ts'
 import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
 import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
 import type { Protection } from './record/protection.ts'
@@ -84,8 +84,8 @@ export class ServerConnection {
   #writeProtection: Protection | undefined
   // Handshake messages not yet put into records, so that one flight fills as few records as it can.
   #queued: Uint8Array[] = []
-  // Messages that can wait for the first application bytes, and save a packet of their own.
-  #deferred: Uint8Array[] = []
+  // What can wait for the first application bytes, and saves a packet of its own.
+  #late: LateMessages | undefined
   #out: Uint8Array[] = []
   #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
   #lastSignatureId = 0
@@ -159,7 +159,7 @@ export class ServerConnection {
   send(chunks: readonly Uint8Array[]): void {
     if (this.#phase.phase !== 'established' || this.#writeEnded) return
     this.#run(() => {
-      this.#undefer()
+      this.#sendLate()
       fillRecords(chunks, (pieces) => this.#sealApplicationData(pieces))
     })
   }
@@ -168,7 +168,7 @@ export class ServerConnection {
   close(): void {
     if (this.isClosed || this.#writeEnded) return
     this.#run(() => {
-      this.#undefer()
+      if (!this.#readEnded) this.#sendLate()
       this.#writeEnded = true
       this.#sendAlert('close_notify')
       if (this.#readEnded || this.#phase.phase === 'handshaking') this.#finish(undefined)
@@ -220,6 +220,8 @@ export class ServerConnection {
     const signature = this.#signature
     this.#signature = undefined
     this.#flushOut()
+    this.#late?.wipe()
+    this.#late = undefined
     const phase = this.#phase
     this.#phase = { phase: 'closed' }
     if (phase.phase === 'established' && phase.traffic !== undefined)
@@ -302,8 +304,8 @@ export class ServerConnection {
       sendHandshake: (message) => {
         this.#queued.push(message)
       },
-      sendWithData: (message) => {
-        this.#deferred.push(message)
+      sendWithData: (late) => {
+        this.#late = late
       },
       sendChangeCipherSpec: () => {
         this.#flushQueued()
@@ -532,10 +534,10 @@ export class ServerConnection {
   }
 
   /** Sends what has waited for application data. */
-  #undefer(): void {
-    if (this.#deferred.length === 0) return
-    this.#queued.push(...this.#deferred)
-    this.#deferred = []
+  #sendLate(): void {
+    if (this.#late === undefined) return
+    this.#queued.push(...this.#late.make())
+    this.#late = undefined
     this.#flushQueued()
   }
 

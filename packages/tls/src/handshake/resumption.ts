@@ -41,12 +41,7 @@ export function acceptTicket(
   message: Uint8Array,
 ): Resumption | undefined {
   const offered = hello.preSharedKey
-  if (
-    tickets === undefined ||
-    offered === undefined ||
-    hello.pskKeyExchangeModes?.includes(PSK_DHE_KE) !== true
-  )
-    return undefined
+  if (tickets === undefined || offered === undefined || !canResume(hello)) return undefined
   for (const [selectedIdentity, { identity, binder }] of offered.psks.entries()) {
     const state = tickets.open(identity)
     const credential =
@@ -71,6 +66,11 @@ export function acceptTicket(
     }
   }
   return undefined
+}
+
+/** Whether the client can use tickets as we take them. To be asked while the hello's bytes are there. */
+export function canResume({ pskKeyExchangeModes }: ClientHello): boolean {
+  return pskKeyExchangeModes?.includes(PSK_DHE_KE) === true
 }
 
 interface Wanted {
@@ -102,7 +102,7 @@ function serverNameHash(serverName: string): Uint8Array {
 }
 
 export interface TicketBatch {
-  readonly hello: ClientHello
+  readonly serverName: string
   readonly suite: CipherSuite
   readonly credential: Credential
   /** Consumed. */
@@ -118,13 +118,13 @@ const TICKETS_AFTER_RESUMPTION = 1
 /** NewSessionTicket messages; none if the client could not use them, or there is no key to seal them with. */
 export function newSessionTickets(
   context: ServerContext,
-  { hello, suite, credential, resumptionMasterSecret, resumption }: TicketBatch,
+  { serverName, suite, credential, resumptionMasterSecret, resumption }: TicketBatch,
 ): Uint8Array[] {
   const messages: Uint8Array[] = []
-  if (context.tickets !== undefined && hello.pskKeyExchangeModes?.includes(PSK_DHE_KE) === true) {
+  if (context.tickets !== undefined) {
     const kdf: Hkdf = hkdf(suite.hash)
     const now = context.clock()
-    const nameHash = serverNameHash(hello.serverName)
+    const nameHash = serverNameHash(serverName)
     const count = resumption === undefined ? TICKETS_AFTER_FULL : TICKETS_AFTER_RESUMPTION
     for (let index = 0; index < count; index++) {
       const nonce = Uint8Array.of(index)

@@ -21,7 +21,7 @@ import {
 } from './key-schedule.ts'
 import { sharedSecretOf } from './named-group.ts'
 import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
-import { acceptTicket, newSessionTickets, type Resumption } from './resumption.ts'
+import { acceptTicket, canResume, newSessionTickets, type Resumption } from './resumption.ts'
 import { SIGNATURE_SCHEMES } from './signature-scheme.ts'
 import {
   certificateVerifyContent,
@@ -113,6 +113,8 @@ interface Greeting {
   /** undefined: a resumption. */
   readonly authentication: Authentication | undefined
   readonly credential: Credential
+  /** Whether tickets are of use to the client. */
+  readonly canResume: boolean
 }
 
 /** RFC 8446 §4.1.2 – §4.1.4. */
@@ -167,12 +169,13 @@ function authenticate(
   message: Uint8Array,
 ): Greeting {
   const { hello, choice, transcript } = greeting
+  const known = { ...greeting, canResume: canResume(hello) }
   const resumption = acceptTicket(context, hello, choice, transcript, message)
   transcript.add(message)
   if (resumption !== undefined)
-    return { ...greeting, resumption, authentication: undefined, credential: resumption.credential }
+    return { ...known, resumption, authentication: undefined, credential: resumption.credential }
   const authentication = selectAuthentication(hello, choice.credentials)
-  return { ...greeting, resumption, authentication, credential: authentication.credential }
+  return { ...known, resumption, authentication, credential: authentication.credential }
 }
 
 /** RFC 8446 §4.1.3. The ephemeral key is used once, here. */
@@ -284,11 +287,20 @@ function enterTrafficStage(
 
 /** RFC 8446 §4.6.1: in one record, in front of the first application data; a packet of their own would cost as much as they do. */
 function sendTickets({ context, channel }: Handshake, greeting: Greeting, master: MasterStage): void {
-  if (context.tickets === undefined) return
+  if (context.tickets === undefined || !greeting.canResume) return
   const { hello, choice, credential, resumption, transcript } = greeting
   const resumptionMasterSecret = master.resumptionMasterSecret(transcript.digest())
-  const batch = { hello, suite: choice.suite, credential, resumptionMasterSecret, resumption }
-  for (const ticket of newSessionTickets(context, batch)) channel.sendWithData(ticket)
+  const batch = {
+    serverName: hello.serverName,
+    suite: choice.suite,
+    credential,
+    resumptionMasterSecret,
+    resumption,
+  }
+  channel.sendWithData({
+    make: () => newSessionTickets(context, batch),
+    wipe: () => resumptionMasterSecret.fill(0),
+  })
 }
 
 /** The client's Finished, RFC 8446 §4.4.4; then application keys for what we read. */

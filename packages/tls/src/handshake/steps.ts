@@ -18,6 +18,12 @@ export type Want =
 /** A step that may wait and then gives a T. */
 export type Steps<T> = Generator<Want, T, HandshakeMessage | Uint8Array>
 
+/** Messages that are made when they are sent, from a secret that is wiped if they never are. */
+export interface LateMessages {
+  make(): readonly Uint8Array[]
+  wipe(): void
+}
+
 /** What the handshake does to the connection it runs in. */
 export interface HandshakeChannel {
   /** The first ClientHello could be read. */
@@ -26,8 +32,8 @@ export interface HandshakeChannel {
   versionSelected(version: typeof TLS12 | typeof TLS13): void
   /** Queues a message under the write keys of this moment. */
   sendHandshake(message: Uint8Array): void
-  /** Keeps a message until the first application data, or the end. */
-  sendWithData(message: Uint8Array): void
+  /** Asked for once, in front of the first application data; never if the client has said goodbye before. */
+  sendWithData(late: LateMessages): void
   /** Queues a change_cipher_spec: the one of TLS 1.2, or that of middlebox compatibility. RFC 8446 §D.4. */
   sendChangeCipherSpec(): void
   protectWrites(protection: Protection): void
