@@ -53,7 +53,7 @@ export const tls13Full: Bench = {
     }
     const note =
       'CPU of the server process, kernel included. Of ours about a third is X25519 and the signature, a tenth HKDF in one-shot hashes, ' +
-      'a tenth garbage collection of native handles, the rest sockets and streams. The peer also sends two session tickets, which we do not yet.'
+      'a tenth garbage collection of native handles, the rest sockets and streams. The peer makes two session tickets at once; ours are made with the first data, of which there is none here.'
     return [
       summarise({ id: 'tls13-full', unit: 'handshakes/CPU-s', peer: 'node:tls', goal: 0.85, note }, rounds),
     ]
