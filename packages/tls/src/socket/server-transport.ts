@@ -50,7 +50,8 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly socket: Socket
   readonly #options: TransportOptions
   readonly #events: TransportEvents
-  readonly #connection: ServerConnection
+  // Made when it is first needed: a burst of accepts is one turn of the event loop, so an accept must be cheap.
+  #lazyConnection: ServerConnection | undefined
   readonly #startedAt = Date.now()
   #stream: TlsSocket | undefined
   #handshakeTimer: NodeJS.Timeout | undefined
@@ -74,7 +75,6 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.socket = socket
     this.#options = options
     this.#events = events
-    this.#connection = new ServerConnection(options.context, this)
     this.#handshakeTimer = setTimeout(
       () => this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT'),
       options.handshakeTimeoutMs,
@@ -84,6 +84,11 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     socket.on('error', this.#onError)
     socket.on('close', this.#onClose)
     socket.on('drain', this.#onDrain)
+  }
+
+  get #connection(): ServerConnection {
+    this.#lazyConnection ??= new ServerConnection(this.#options.context, this)
+    return this.#lazyConnection
   }
 
   // ── the socket ──────────────────────────────────────────────────────────────────────────────────────────────────
