@@ -23,7 +23,8 @@ import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
 import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
 import type { Protection } from './record/protection.ts'
 import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
-import { RecordProtection, writePlaintextRecord } from './record/record-protection.ts'
+import { RecordProtection } from './record/record-protection.ts'
+import { fillRecords, RecordWriter } from './record/record-writer.ts'
 import type { ServerContext } from './server-context.ts'
 import type { SignRequest } from './signer/signer.ts'
 
@@ -81,12 +82,9 @@ export class ServerConnection {
   /** undefined: no ClientHello has come yet. */
   #version: typeof TLS12 | typeof TLS13 | undefined
   #readProtection: Protection | undefined
-  #writeProtection: Protection | undefined
-  // Handshake messages not yet put into records, so that one flight fills as few records as it can.
-  #queued: Uint8Array[] = []
+  readonly #writer = new RecordWriter()
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
-  #out: Uint8Array[] = []
   #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
   #lastSignatureId = 0
   #earlyDataBudget: number | undefined
@@ -199,7 +197,7 @@ export class ServerConnection {
       work()
       // A handler may have ended the connection from inside: what was produced after that goes nowhere.
       if (this.isClosed) return
-      this.#flushQueued()
+      this.#writer.flushQueued()
     } catch (error) {
       if (this.isClosed) return
       this.#fail(error instanceof TlsError ? error : new TlsError('ERR_TLS_INTERNAL', { cause: error }))
@@ -208,10 +206,8 @@ export class ServerConnection {
   }
 
   #fail(error: TlsError): void {
-    // What is queued was meant for keys that may never exist, and before keys are on nothing of this turn has left: the
-    // client must not see a ServerHello whose keys cannot be.
-    this.#queued = []
-    if (this.#writeProtection === undefined) this.#out = []
+    // What is queued was meant for keys that may never exist: the client must not see a ServerHello whose keys cannot be.
+    this.#writer.dropUnsent()
     if (error.alert !== undefined && !this.#writeEnded) this.#sendAlert(error.alert)
     this.#finish(error)
   }
@@ -229,9 +225,8 @@ export class ServerConnection {
     // Steps that are running right now (a handler ended the connection from inside) are ended when they come back.
     if (phase.phase === 'handshaking' && phase.waiting.for !== 'nothing') endSteps(phase.steps)
     this.#readProtection?.wipe()
-    this.#writeProtection?.wipe()
     this.#readProtection = undefined
-    this.#writeProtection = undefined
+    this.#writer.wipe()
     if (signature !== undefined) this.#handlers.cancelSign(signature.id)
     this.#handlers.closed(error)
   }
@@ -289,7 +284,7 @@ export class ServerConnection {
   #establish({ session, traffic }: Established): void {
     this.#phase = { phase: 'established', traffic }
     // The handler may write at once: our Finished goes first.
-    this.#flushQueued()
+    this.#writer.flushQueued()
     this.#handlers.established(session)
   }
 
@@ -301,20 +296,12 @@ export class ServerConnection {
       versionSelected: (version) => {
         this.#version = version
       },
-      sendHandshake: (message) => {
-        this.#queued.push(message)
-      },
+      sendHandshake: (message) => this.#writer.queue(message),
       sendWithData: (late) => {
         this.#late = late
       },
-      sendChangeCipherSpec: () => {
-        this.#flushQueued()
-        writePlaintextRecord(this.#out, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC)
-      },
-      protectWrites: (protection) => {
-        this.#flushQueued()
-        this.#protectWrites(protection)
-      },
+      sendChangeCipherSpec: () => this.#writer.changeCipherSpec(),
+      protectWrites: (protection) => this.#protectWrites(protection),
       protectReads: (protection) => this.#protectReads(protection),
       skipEarlyData: (isExpected) => {
         this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
@@ -505,8 +492,8 @@ export class ServerConnection {
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #sealApplicationData(pieces: readonly Uint8Array[]): void {
-    if (this.#owesKeyUpdate || this.#writeProtection?.isWorn === true) this.#updateWriteKeys()
-    this.#seal(ContentType.application_data, pieces)
+    if (this.#owesKeyUpdate || this.#writer.isWorn) this.#updateWriteKeys()
+    this.#writer.seal(ContentType.application_data, pieces)
   }
 
   /** Several requests of the client share one answer. RFC 8446 §4.6.3. */
@@ -517,48 +504,32 @@ export class ServerConnection {
     if (phase.traffic === undefined) throw new TlsError('ERR_TLS_KEYS_WORN')
     const { suite, secrets } = phase.traffic
     this.#owesKeyUpdate = false
-    this.#seal(ContentType.handshake, [writeKeyUpdate(false)])
+    this.#writer.seal(ContentType.handshake, [writeKeyUpdate(false)])
     const server = nextSecret(suite, secrets.server)
     phase.traffic = { suite, secrets: { ...secrets, server } }
     this.#protectWrites(new RecordProtection(suite, server))
   }
 
   #protectWrites(protection: Protection): void {
-    this.#writeProtection?.wipe()
-    this.#writeProtection = protection
-    if (this.isClosed) protection.wipe()
+    this.#writer.protect(protection)
+    if (this.isClosed) this.#writer.wipe()
   }
 
   #sendAlert(name: AlertName): void {
-    this.#seal(ContentType.alert, [writeAlert(name)])
+    this.#writer.seal(ContentType.alert, [writeAlert(name)])
   }
 
   /** Sends what has waited for application data. */
   #sendLate(): void {
     if (this.#late === undefined) return
-    this.#queued.push(...this.#late.make())
+    for (const message of this.#late.make()) this.#writer.queue(message)
     this.#late = undefined
-    this.#flushQueued()
-  }
-
-  /** Puts queued handshake messages into records under the keys of this moment. */
-  #flushQueued(): void {
-    if (this.#queued.length === 0) return
-    const flight = this.#queued
-    this.#queued = []
-    fillRecords(flight, (pieces) => this.#seal(ContentType.handshake, pieces))
-  }
-
-  #seal(type: number, pieces: readonly Uint8Array[]): void {
-    if (this.#writeProtection === undefined) writePlaintextRecord(this.#out, type, pieces)
-    else this.#writeProtection.seal(this.#out, type, pieces)
+    this.#writer.flushQueued()
   }
 
   #flushOut(): void {
-    if (this.#out.length === 0) return
-    const out = this.#out
-    this.#out = []
-    this.#handlers.write(out)
+    const out = this.#writer.take()
+    if (out.length > 0) this.#handlers.write(out)
   }
 }
 
@@ -572,28 +543,6 @@ function endSteps(steps: Steps<Established>): void {
 function refuseRenegotiation(type: number): never {
   if (type === HandshakeType.client_hello) throw new TlsError('ERR_TLS_NO_RENEGOTIATION')
   return refuse('ERR_TLS_UNEXPECTED_MESSAGE', `handshake message of type ${type}`)
-}
-
-const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]
-
-/** Cuts `chunks` into as few records as they fit in: calls `seal` with the pieces of each. */
-function fillRecords(chunks: readonly Uint8Array[], seal: (pieces: readonly Uint8Array[]) => void): void {
-  let pieces: Uint8Array[] = []
-  let size = 0
-  for (const chunk of chunks) {
-    let at = 0
-    while (at < chunk.length) {
-      const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
-      pieces.push(take === chunk.length ? chunk : chunk.subarray(at, at + take))
-      size += take
-      at += take
-      if (size < MAX_PLAINTEXT_BYTES) continue
-      seal(pieces)
-      pieces = []
-      size = 0
-    }
-  }
-  if (size > 0) seal(pieces)
 }
 
 /** Index of the last non-zero byte, which is the content type. RFC 8446 §5.4. */

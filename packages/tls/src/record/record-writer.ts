@@ -1,0 +1,95 @@
+// The writing side of a connection: fills records with handshake messages and data, under the keys of the moment.
+import { ContentType, MAX_PLAINTEXT_BYTES } from './content-type.ts'
+import type { Protection } from './protection.ts'
+import { writePlaintextRecord } from './record-protection.ts'
+
+const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]
+
+export class RecordWriter {
+  #protection: Protection | undefined
+  // Handshake messages not yet put into records, so that one flight fills as few records as it can.
+  #queued: Uint8Array[] = []
+  #out: Uint8Array[] = []
+
+  get isProtected(): boolean {
+    return this.#protection !== undefined
+  }
+
+  /** Whether the keys have sealed as much as they should. */
+  get isWorn(): boolean {
+    return this.#protection?.isWorn === true
+  }
+
+  /** Queues a handshake message for {@link flushQueued}. */
+  queue(message: Uint8Array): void {
+    this.#queued.push(message)
+  }
+
+  /** Changes keys: what is queued still goes under the old ones, which are wiped. */
+  protect(protection: Protection): void {
+    this.flushQueued()
+    this.#protection?.wipe()
+    this.#protection = protection
+  }
+
+  changeCipherSpec(): void {
+    this.flushQueued()
+    writePlaintextRecord(this.#out, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC)
+  }
+
+  /** One record of `pieces`, at most 2^14 bytes in all. */
+  seal(type: number, pieces: readonly Uint8Array[]): void {
+    if (this.#protection === undefined) writePlaintextRecord(this.#out, type, pieces)
+    else this.#protection.seal(this.#out, type, pieces)
+  }
+
+  /** Puts queued handshake messages into records under the keys of this moment. */
+  flushQueued(): void {
+    if (this.#queued.length === 0) return
+    const flight = this.#queued
+    this.#queued = []
+    fillRecords(flight, (pieces) => this.seal(ContentType.handshake, pieces))
+  }
+
+  /** Drops handshake messages that are not in records yet, and records that no key protects: nothing of it has left. */
+  dropUnsent(): void {
+    this.#queued = []
+    if (this.#protection === undefined) this.#out = []
+  }
+
+  /** The records made since the last call; the caller owns them. */
+  take(): Uint8Array[] {
+    const out = this.#out
+    if (out.length > 0) this.#out = []
+    return out
+  }
+
+  /** Forgets the keys. */
+  wipe(): void {
+    this.#protection?.wipe()
+    this.#protection = undefined
+  }
+}
+
+/** Cuts `chunks` into as few records as they fit in: calls `seal` with the pieces of each. */
+export function fillRecords(
+  chunks: readonly Uint8Array[],
+  seal: (pieces: readonly Uint8Array[]) => void,
+): void {
+  let pieces: Uint8Array[] = []
+  let size = 0
+  for (const chunk of chunks) {
+    let at = 0
+    while (at < chunk.length) {
+      const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
+      pieces.push(take === chunk.length ? chunk : chunk.subarray(at, at + take))
+      size += take
+      at += take
+      if (size < MAX_PLAINTEXT_BYTES) continue
+      seal(pieces)
+      pieces = []
+      size = 0
+    }
+  }
+  if (size > 0) seal(pieces)
+}
