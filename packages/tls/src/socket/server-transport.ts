@@ -313,7 +313,6 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       if (isEstablished) this.#letGoIn(this.#options.allowHalfOpen ? undefined : LINGER_MS)
       done(error)
     })
-    if (!isEstablished) socket.resume() // what still comes is dropped by the closed connection
   }
 
   #letGoIn(timeoutMs: number | undefined): void {

@@ -6,6 +6,7 @@ import {
   type ServerOptions as HttpServerOptions,
 } from 'node:http'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
+import { HandshakeSlots } from '../admission/handshake-slots.ts'
 import { publicRandom, secretRandom } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
 import { createServerContext, type ServerContextOptions } from '../server-context.ts'
@@ -30,6 +31,8 @@ export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> 
   readonly signerTimeoutMs?: number
   /** Handshakes in progress; further connections are closed at once. Default 4096. */
   readonly maxHandshakes?: number
+  /** The same for one IPv4 address, or one /64; loopback is not limited. Default 256. */
+  readonly maxHandshakesPerSource?: number
   /** Whether a FIN without close_notify is an error. Default false: HTTP delimits its messages itself. */
   readonly requireCloseNotify?: boolean
   /** As in `node:net`. Default false. */
@@ -79,6 +82,8 @@ export function createServer(
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
 const DEFAULT_SIGNER_TIMEOUT_MS = 3_000
 const DEFAULT_MAX_HANDSHAKES = 4096
+/** Sixteen hosts that only wait cannot fill the places of all; a busy proxy of clients needs far fewer at a time. */
+const DEFAULT_MAX_HANDSHAKES_PER_SOURCE = 256
 
 function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
   const transport: TransportOptions = {
@@ -91,22 +96,23 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     releaseWritten: options.releaseWritten ?? false,
     queue,
   }
-  const maxHandshakes = options.maxHandshakes ?? DEFAULT_MAX_HANDSHAKES
-  let handshakes = 0
+  const slots = new HandshakeSlots({
+    total: options.maxHandshakes ?? DEFAULT_MAX_HANDSHAKES,
+    perSource: options.maxHandshakesPerSource ?? DEFAULT_MAX_HANDSHAKES_PER_SOURCE,
+  })
   const events = {
     secured: (socket: TlsSocket) => void server.emit('secureConnection', socket),
     failed: (error: TlsError, socket: Socket, serverName: string) =>
       void server.emit('tlsClientError', error, socket, serverName),
-    settled: () => void handshakes--,
   }
   server.on('connection', (socket: Socket) => {
-    if (handshakes >= maxHandshakes) {
+    const release = slots.take(socket.remoteAddress)
+    if (release === undefined) {
       server.emit('tlsClientError', new TlsError('ERR_TLS_OVERLOADED'), socket, '')
       socket.destroy() // before any byte: no alert
       return
     }
-    handshakes++
-    ServerTransport.accept(socket, transport, events)
+    ServerTransport.accept(socket, transport, { ...events, settled: release })
   })
   return server
 }
