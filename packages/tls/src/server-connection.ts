@@ -118,6 +118,11 @@ export class ServerConnection {
     return this.#serverName
   }
 
+  /** Whether a whole ClientHello has come. */
+  get hasReceivedHello(): boolean {
+    return this.#hasSeenClientHello
+  }
+
   get isEstablished(): boolean {
     return this.#phase.phase === 'established'
   }

@@ -20,6 +20,8 @@ export interface TransportOptions {
   readonly signer: Signer
   /** From accept to the client's Finished. */
   readonly handshakeTimeoutMs: number
+  /** From accept to a whole ClientHello. */
+  readonly helloTimeoutMs?: number | undefined
   readonly signerTimeoutMs: number
   /** Whether a FIN without close_notify is an error (ERR_TLS_TRUNCATED) rather than an end. */
   readonly requireCloseNotify: boolean
@@ -39,6 +41,9 @@ export interface TransportEvents {
 
 /** Up to here one copy is cheaper than a vectored write. */
 const MAX_JOINED_BYTES = 4096
+
+/** A hello is one or two packets: who needs longer holds a place for nothing. */
+const DEFAULT_HELLO_TIMEOUT_MS = 5000
 
 /** How long a closing side waits for the other before it lets go. */
 const LINGER_MS = 2000
@@ -75,10 +80,8 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.socket = socket
     this.#options = options
     this.#events = events
-    this.#handshakeTimer = setTimeout(
-      () => this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT'),
-      options.handshakeTimeoutMs,
-    )
+    const { helloTimeoutMs = DEFAULT_HELLO_TIMEOUT_MS, handshakeTimeoutMs } = options
+    this.#handshakeTimer = setTimeout(this.#onHelloTime, Math.min(helloTimeoutMs, handshakeTimeoutMs))
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('error', this.#onError)
@@ -92,6 +95,16 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   // ── the socket ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Who has said hello in time gets what is left of the handshake's time. */
+  readonly #onHelloTime = (): void => {
+    const leftMs = this.#startedAt + this.#options.handshakeTimeoutMs - Date.now()
+    if (this.#connection.hasReceivedHello && leftMs > 0) {
+      this.#handshakeTimer = setTimeout(this.#onHelloTime, leftMs)
+    } else {
+      this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT')
+    }
+  }
 
   readonly #onData = (chunk: Uint8Array): void => {
     if (this.#isSettled) {

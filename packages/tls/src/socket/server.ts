@@ -27,6 +27,8 @@ export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> 
   readonly signer: Signer
   /** From accept to the client's Finished. Default 10,000 ms. */
   readonly handshakeTimeoutMs?: number
+  /** From accept to a whole ClientHello. Default 5,000 ms. */
+  readonly helloTimeoutMs?: number
   /** Default 3,000 ms; never more than is left of the handshake. */
   readonly signerTimeoutMs?: number
   /** Handshakes in progress; further connections are closed at once. Default 4096. */
@@ -90,6 +92,7 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     context: createServerContext({ ...options, tickets: ticketsOf(options) }),
     signer: options.signer,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
+    helloTimeoutMs: options.helloTimeoutMs,
     signerTimeoutMs: options.signerTimeoutMs ?? DEFAULT_SIGNER_TIMEOUT_MS,
     requireCloseNotify: options.requireCloseNotify ?? false,
     allowHalfOpen: options.allowHalfOpen ?? false,
