@@ -166,24 +166,29 @@ test('closing: a stream that nobody reads ends with its client', async () => {
   assert.deepEqual(both.errors, [])
 })
 
-test('closing: a reader that is still busy when both sides have ended gets everything', async () => {
-  await using both = await connection()
-  const { client, socket, raw } = both
-  const data = randomBytes(40_000)
-  socket.end('I am done')
-  for (let at = 0; at < data.length; at += 10_000) client.tls.send(data.subarray(at, at + 10_000))
-  client.tls.alert(CLOSE_NOTIFY, 1)
-  client.flush().socket.end()
-  await until(() => raw.closed)
-  assert.equal(socket.destroyed, false)
-  const received: Buffer[] = []
-  for await (const chunk of socket) {
-    await nextTurn()
-    received.push(chunk as Buffer)
-  }
-  assert.deepEqual(Buffer.concat(received), data)
-  assert.deepEqual(both.errors, [])
-})
+for (const [how, says] of [
+  ['close_notify and FIN', true],
+  ['FIN alone', false],
+] as const) {
+  test(`closing: a reader that is still busy when both sides have ended (${how}) gets everything`, async () => {
+    await using both = await connection()
+    const { client, socket, raw } = both
+    const data = randomBytes(40_000)
+    socket.end('I am done')
+    for (let at = 0; at < data.length; at += 10_000) client.tls.send(data.subarray(at, at + 10_000))
+    if (says) client.tls.alert(CLOSE_NOTIFY, 1)
+    client.flush().socket.end()
+    await until(() => raw.closed)
+    assert.equal(socket.destroyed, false)
+    const received: Buffer[] = []
+    for await (const chunk of socket) {
+      await nextTurn()
+      received.push(chunk as Buffer)
+    }
+    assert.deepEqual(Buffer.concat(received), data)
+    assert.deepEqual(both.errors, [])
+  })
+}
 
 test('closing: with allowHalfOpen the server goes on writing after the client has ended', async () => {
   await using both = await connection({ allowHalfOpen: true })

@@ -1,5 +1,6 @@
 // Connections that never become one: time limits, limits of number, clients that speak something else.
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { createServer as createNetServer } from 'node:net'
 import { describe, test } from 'node:test'
 import {
@@ -22,10 +23,12 @@ import {
   listen,
   localSigner,
   startTls,
+  type TestServer,
   tlsOptions,
   until,
 } from './support/socket-server.ts'
 
+const CLOSE_NOTIFY = 0
 const UNKNOWN_CA = 48
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -275,50 +278,117 @@ test('handshake: failing connections do not disturb one that works', async () =>
 
 // ── taking turns ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A server of one transport whose queue the test holds. */
-async function queued(queue: HandshakeQueue, onSocket: (socket: TlsSocket) => void) {
-  const failures: TlsError[] = []
-  const context = createServerContext({ ...tlsOptions(), tickets: undefined })
-  const server = createNetServer({ allowHalfOpen: true }, (socket) => {
-    ServerTransport.accept(
-      socket,
-      {
-        context,
-        signer: localSigner,
-        handshakeTimeoutMs: 5000,
-        signerTimeoutMs: 5000,
-        requireCloseNotify: false,
-        allowHalfOpen: false,
-        releaseWritten: false,
-        queue,
-      },
-      { secured: onSocket, failed: (error) => failures.push(error), settled: () => {} },
-    )
-  })
-  return { running: await listen(server), failures }
+/** A queue in which it is nobody's turn until the test says so. */
+class HeldQueue extends HandshakeQueue {
+  isHeld = false
+  readonly #jobs: (() => void)[] = []
+
+  override get length(): number {
+    return this.#jobs.length
+  }
+
+  override run(job: () => void): void {
+    if (this.isHeld) this.#jobs.push(job)
+    else job()
+  }
+
+  release(): void {
+    this.isHeld = false
+    for (const job of this.#jobs.splice(0)) job()
+  }
 }
 
-/** Jobs that keep a queue busy for some turns. */
-function occupy(queue: HandshakeQueue, turns: number): void {
-  for (let job = 0; job < 32 * turns; job++) queue.run(() => {})
+interface Queued extends AsyncDisposable {
+  readonly running: TestServer
+  readonly queue: HeldQueue
+  readonly client: RawClient
+  readonly sockets: TlsSocket[]
+  readonly failures: TlsError[]
 }
 
-test('handshake: bytes and FIN that come while others have their turn are not lost', async () => {
-  const queue = new HandshakeQueue()
+/** A client that has everything but its Finished, at a server whose queue is held from now on. */
+async function queued(): Promise<Queued> {
+  const queue = new HeldQueue()
   const sockets: TlsSocket[] = []
-  const { running, failures } = await queued(queue, (socket) => sockets.push(socket))
-  await using _ = running
-  using client = new RawClient(running.port, { autoFinish: false }).hello()
+  const failures: TlsError[] = []
+  const context = createServerContext({ certificates: tlsOptions().certificates })
+  const options = {
+    context,
+    signer: localSigner,
+    handshakeTimeoutMs: 5000,
+    signerTimeoutMs: 5000,
+    requireCloseNotify: false,
+    allowHalfOpen: false,
+    releaseWritten: false,
+    queue,
+  }
+  const events = {
+    secured: (socket: TlsSocket) => void sockets.push(socket),
+    failed: (error: TlsError) => void failures.push(error),
+    settled: () => {},
+  }
+  const server = createNetServer({ allowHalfOpen: true }, (socket) => {
+    ServerTransport.accept(socket, options, events)
+  })
+  const running = await listen(server)
+  const client = new RawClient(running.port, { autoFinish: false }).hello()
   await until(() => client.tls.state === 'finished')
-  // Finished, a request, close_notify and FIN, all in a turn that has no room left.
-  client.tls.finish().send(ascii('all at once')).alert(0, 1)
-  const job = setInterval(() => occupy(queue, 3), 0)
-  client.flush().socket.end()
-  await sleep(30)
-  clearInterval(job)
-  await until(() => sockets.length === 1)
+  queue.isHeld = true
+  client.tls.finish()
+  return {
+    running,
+    queue,
+    client,
+    sockets,
+    failures,
+    [Symbol.asyncDispose]: async () => {
+      client.socket.destroy()
+      await running[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('handshake: what a client sends and its FIN keep their order while others have their turn', async () => {
+  await using all = await queued()
+  const { client, queue, sockets, failures } = all
+  client.send(ascii('all at once')).socket.end()
+  await until(() => queue.length === 1)
+  await sleep(30) // FIN is there now
+  assert.deepEqual(failures, [])
+  queue.release()
+  assert.equal(sockets.length, 1)
   assert.equal((await collect(sockets[0] as TlsSocket)).toString(), 'all at once')
   assert.deepEqual(failures, [])
+})
+
+test('handshake: a client that waits for its turn cannot fill our memory meanwhile', async () => {
+  await using all = await queued()
+  const { client, queue, running, sockets } = all
+  const data = randomBytes(4_000_000)
+  for (let at = 0; at < data.length; at += 16_000) client.tls.send(data.subarray(at, at + 16_000))
+  client.flush()
+  await until(() => queue.length === 1)
+  await sleep(50)
+  assert.equal(queue.length, 1)
+  const read = running.raw[0]?.bytesRead ?? 0
+  assert.ok(read < 300_000, `${read} bytes read`)
+  queue.release()
+  let received = 0
+  sockets[0]?.on('data', (chunk: Buffer) => {
+    received += chunk.length
+  })
+  await until(() => received === data.length)
+})
+
+test('handshake: a connection that had to wait notices the end of its client, also when nobody reads', async () => {
+  await using all = await queued()
+  const { client, queue, sockets } = all
+  client.flush()
+  await until(() => queue.length === 1)
+  queue.release()
+  client.tls.alert(CLOSE_NOTIFY, 1)
+  client.flush().socket.end()
+  await until(() => sockets[0]?.closed === true)
 })
 
 test('handshake: a burst of clients is served although a turn has room for few', async () => {

@@ -96,6 +96,20 @@ test('signer: is told what to sign, for whom, and until when', async () => {
   assert.equal(signal.aborted, false)
 })
 
+test('signer: that has answered in time is not told to stop later', async () => {
+  const signer = new HeldSigner()
+  await using running = await startTls((socket) => void socket.pipe(socket), { signer, signerTimeoutMs: 40 })
+  using client = new RawClient(running.port).hello()
+  const { request, signal, resolve } = await signer.called()
+  resolve(signatureFor(request))
+  await until(() => client.tls.state === 'connected')
+  await sleep(60)
+  client.socket.end()
+  await client.ended()
+  assert.equal(signal.aborted, false)
+  assert.deepEqual(running.failures, [])
+})
+
 test('signer: never gets more time than is left of the handshake', async () => {
   const signer = new HeldSigner()
   await using running = await server(signer, { signerTimeoutMs: 3000, handshakeTimeoutMs: 500 })
