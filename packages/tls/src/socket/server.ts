@@ -108,6 +108,8 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     failed: (error: TlsError, socket: Socket, serverName: string) =>
       void server.emit('tlsClientError', error, socket, serverName),
   }
+  // net.Server reads it at each accept; http.Server has no option for it.
+  Object.assign(server, { pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
     const release = slots.take(socket.remoteAddress)
     if (release === undefined) {
@@ -115,7 +117,11 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
       socket.destroy() // before any byte: no alert
       return
     }
-    ServerTransport.accept(socket, transport, { ...events, settled: release })
+    // A burst of a thousand accepts is one turn of the event loop: what each of them costs us waits for its turn.
+    queue.run(() => {
+      ServerTransport.accept(socket, transport, { ...events, settled: release })
+      socket.resume()
+    })
   })
   return server
 }
