@@ -391,6 +391,27 @@ test('handshake: a connection that had to wait notices the end of its client, al
   await until(() => sockets[0]?.closed === true)
 })
 
+test('handshake: connections that are gone before their turn give their places back', async () => {
+  const places = 70
+  await using server = await startTls(() => {}, { maxHandshakes: places })
+  await using plain = await listen(createNetServer({ pauseOnConnect: true }))
+  for (let round = 1; round <= 2; round++) {
+    const gone = Array.from({ length: places }, () => new RawClient(plain.port))
+    try {
+      await until(() => plain.raw.length === round * places)
+      // More in one turn than a turn has room for.
+      for (const socket of plain.raw.slice(-places)) {
+        server.server.emit('connection', socket)
+        socket.destroy()
+      }
+      await until(() => server.failures.length === round * places)
+    } finally {
+      for (const { socket } of gone) socket.destroy()
+    }
+  }
+  assert.deepEqual(new Set(codes(server.failures)), new Set(['ERR_TLS_TRANSPORT']))
+})
+
 test('handshake: a burst of clients is served although a turn has room for few', async () => {
   await using server = await startTls((socket) => void socket.end('served'))
   const clients = Array.from({ length: 80 }, () => new RawClient(server.port).hello())

@@ -87,6 +87,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     socket.on('error', this.#onError)
     socket.on('close', this.#onClose)
     socket.on('drain', this.#onDrain)
+    if (socket.closed) this.#onClose() // it was gone before its turn came
   }
 
   get #connection(): ServerConnection {
