@@ -3,15 +3,11 @@
 //
 //     ClientHello ─▶ [HelloRetryRequest ─▶ ClientHello] ─▶ ServerHello … Certificate ─▶ signature asked for
 //        ─▶ shared secret, handshake keys (while the signature travels) ─▶ CertificateVerify, Finished ─▶ Finished
-import type { Credential } from '../credential/credential.ts'
 import { equalSecrets, type KeyExchange, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
-import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import { RecordProtection } from '../record/record-protection.ts'
-import type { ServerContext } from '../server-context.ts'
-import { type ClientHello, MAX_CLIENT_HELLO_BYTES, readClientHello } from './client-hello.ts'
+import { type Greeting, receiveClientHello } from './greeting.ts'
 import { HandshakeType } from './handshake-type.ts'
-import { checkSecondHello } from './hello-retry.ts'
 import {
   HandshakeStage,
   hkdf,
@@ -20,20 +16,19 @@ import {
   wipeTrafficSecrets,
 } from './key-schedule.ts'
 import { sharedSecretOf } from './named-group.ts'
-import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
-import { acceptTicket, canResume, newSessionTickets, type Resumption } from './resumption.ts'
+import type { Authentication, Choice } from './negotiate.ts'
+import { newSessionTickets } from './resumption.ts'
 import { SIGNATURE_SCHEMES } from './signature-scheme.ts'
 import {
   certificateVerifyContent,
   writeCertificateVerify,
   writeEncryptedExtensions,
   writeFinished,
-  writeHelloRetryRequest,
   writeServerHello,
 } from './server-messages.ts'
 import type { Established, Session } from './session.ts'
 import { type FirstHello, type Handshake, type Steps, wantMessage, wantSignature } from './steps.ts'
-import { Transcript } from './transcript.ts'
+import type { Transcript } from './transcript.ts'
 
 /** From the first ClientHello, which offers TLS 1.3, on. */
 export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps<Established> {
@@ -93,89 +88,6 @@ function sessionOf({
     credential,
     usedHelloRetryRequest,
   }
-}
-
-export const CLIENT_HELLO: ExpectedMessage = {
-  type: HandshakeType.client_hello,
-  maxBytes: MAX_CLIENT_HELLO_BYTES,
-  isExact: false,
-}
-
-/** All that is decided by the client's hellos, before anything is signed. */
-interface Greeting {
-  readonly hello: ClientHello
-  readonly choice: Choice & { readonly clientShare: Uint8Array }
-  /** Of ClientHello, with what came before it if there was a retry. */
-  readonly transcript: Transcript
-  readonly usedHelloRetryRequest: boolean
-  /** undefined: a full handshake. */
-  readonly resumption: Resumption | undefined
-  /** undefined: a resumption. */
-  readonly authentication: Authentication | undefined
-  readonly credential: Credential
-  /** Whether tickets are of use to the client. */
-  readonly canResume: boolean
-}
-
-/** RFC 8446 §4.1.2 – §4.1.4. */
-function* receiveClientHello(
-  { context, channel }: Handshake,
-  { hello: firstHello, message: first }: FirstHello,
-): Steps<Greeting> {
-  const firstChoice = negotiate(firstHello, context)
-  if (firstHello.hasEarlyData) channel.skipEarlyData(true)
-  const transcript = new Transcript(firstChoice.suite.hash)
-  if (firstChoice.clientShare !== undefined) {
-    const choice = { ...firstChoice, clientShare: firstChoice.clientShare }
-    return authenticate(
-      context,
-      { hello: firstHello, choice, transcript, usedHelloRetryRequest: false },
-      first.bytes,
-    )
-  }
-
-  // Before a round trip is spent on a client that cannot be served.
-  if (firstHello.preSharedKey === undefined) selectAuthentication(firstHello, firstChoice.credentials)
-  transcript.add(first.bytes)
-  const retry = writeHelloRetryRequest(firstHello.legacySessionId, firstChoice.suite, firstChoice.group)
-  transcript.restartAfterRetry()
-  transcript.add(retry)
-  channel.sendHandshake(retry)
-  if (firstHello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
-  // The first hello is a view of received bytes that are gone when the second comes.
-  const kept = readClientHello(new Uint8Array(first.body))
-
-  const second = yield* wantMessage(CLIENT_HELLO)
-  const hello = readClientHello(second.body)
-  checkSecondHello(kept, hello, firstChoice.group.code)
-  channel.skipEarlyData(false)
-  const choice = negotiate(hello, context)
-  // Nothing that decides differs between the hellos but the share, so the choice is the same with a share.
-  if (choice.clientShare === undefined || choice.suite.code !== firstChoice.suite.code) {
-    return refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello leads to another choice')
-  }
-  const answered = { ...choice, clientShare: choice.clientShare }
-  return authenticate(
-    context,
-    { hello, choice: answered, transcript, usedHelloRetryRequest: true },
-    second.bytes,
-  )
-}
-
-/** By ticket if the client has one, else by certificate; then the hello is part of the transcript. */
-function authenticate(
-  context: ServerContext,
-  greeting: Pick<Greeting, 'hello' | 'choice' | 'transcript' | 'usedHelloRetryRequest'>,
-  message: Uint8Array,
-): Greeting {
-  const { hello, choice, transcript } = greeting
-  const known = { ...greeting, canResume: canResume(hello) }
-  const resumption = acceptTicket(context, hello, choice, transcript, message)
-  transcript.add(message)
-  if (resumption !== undefined)
-    return { ...known, resumption, authentication: undefined, credential: resumption.credential }
-  const authentication = selectAuthentication(hello, choice.credentials)
-  return { ...known, resumption, authentication, credential: authentication.credential }
 }
 
 /** RFC 8446 §4.1.3. The ephemeral key is used once, here. */

@@ -1,0 +1,97 @@
+// The first words of a TLS 1.3 handshake: the client's hellos, and all that they decide before anything is signed.
+// RFC 8446 §4.1.
+import type { Credential } from '../credential/credential.ts'
+import { refuse } from '../errors.ts'
+import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
+import type { ServerContext } from '../server-context.ts'
+import { type ClientHello, MAX_CLIENT_HELLO_BYTES, readClientHello } from './client-hello.ts'
+import { HandshakeType } from './handshake-type.ts'
+import { checkSecondHello } from './hello-retry.ts'
+import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
+import { acceptTicket, canResume, type Resumption } from './resumption.ts'
+import { writeHelloRetryRequest } from './server-messages.ts'
+import { type FirstHello, type Handshake, type Steps, wantMessage } from './steps.ts'
+import { Transcript } from './transcript.ts'
+
+export const CLIENT_HELLO: ExpectedMessage = {
+  type: HandshakeType.client_hello,
+  maxBytes: MAX_CLIENT_HELLO_BYTES,
+  isExact: false,
+}
+
+/** All that is decided by the client's hellos, before anything is signed. */
+export interface Greeting {
+  readonly hello: ClientHello
+  readonly choice: Choice & { readonly clientShare: Uint8Array }
+  /** Of ClientHello, with what came before it if there was a retry. */
+  readonly transcript: Transcript
+  readonly usedHelloRetryRequest: boolean
+  /** undefined: a full handshake. */
+  readonly resumption: Resumption | undefined
+  /** undefined: a resumption. */
+  readonly authentication: Authentication | undefined
+  readonly credential: Credential
+  /** Whether tickets are of use to the client. */
+  readonly canResume: boolean
+}
+
+/** RFC 8446 §4.1.2 – §4.1.4. */
+export function* receiveClientHello(
+  { context, channel }: Handshake,
+  { hello: firstHello, message: first }: FirstHello,
+): Steps<Greeting> {
+  const firstChoice = negotiate(firstHello, context)
+  if (firstHello.hasEarlyData) channel.skipEarlyData(true)
+  const transcript = new Transcript(firstChoice.suite.hash)
+  if (firstChoice.clientShare !== undefined) {
+    const choice = { ...firstChoice, clientShare: firstChoice.clientShare }
+    return authenticate(
+      context,
+      { hello: firstHello, choice, transcript, usedHelloRetryRequest: false },
+      first.bytes,
+    )
+  }
+
+  // Before a round trip is spent on a client that cannot be served.
+  if (firstHello.preSharedKey === undefined) selectAuthentication(firstHello, firstChoice.credentials)
+  transcript.add(first.bytes)
+  const retry = writeHelloRetryRequest(firstHello.legacySessionId, firstChoice.suite, firstChoice.group)
+  transcript.restartAfterRetry()
+  transcript.add(retry)
+  channel.sendHandshake(retry)
+  if (firstHello.legacySessionId.length > 0) channel.sendChangeCipherSpec()
+  // The first hello is a view of received bytes that are gone when the second comes.
+  const kept = readClientHello(new Uint8Array(first.body))
+
+  const second = yield* wantMessage(CLIENT_HELLO)
+  const hello = readClientHello(second.body)
+  checkSecondHello(kept, hello, firstChoice.group.code)
+  channel.skipEarlyData(false)
+  const choice = negotiate(hello, context)
+  // Nothing that decides differs between the hellos but the share, so the choice is the same with a share.
+  if (choice.clientShare === undefined || choice.suite.code !== firstChoice.suite.code) {
+    return refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello leads to another choice')
+  }
+  const answered = { ...choice, clientShare: choice.clientShare }
+  return authenticate(
+    context,
+    { hello, choice: answered, transcript, usedHelloRetryRequest: true },
+    second.bytes,
+  )
+}
+
+/** By ticket if the client has one, else by certificate; then the hello is part of the transcript. */
+function authenticate(
+  context: ServerContext,
+  greeting: Pick<Greeting, 'hello' | 'choice' | 'transcript' | 'usedHelloRetryRequest'>,
+  message: Uint8Array,
+): Greeting {
+  const { hello, choice, transcript } = greeting
+  const known = { ...greeting, canResume: canResume(hello) }
+  const resumption = acceptTicket(context, hello, choice, transcript, message)
+  transcript.add(message)
+  if (resumption !== undefined)
+    return { ...known, resumption, authentication: undefined, credential: resumption.credential }
+  const authentication = selectAuthentication(hello, choice.credentials)
+  return { ...known, resumption, authentication, credential: authentication.credential }
+}
