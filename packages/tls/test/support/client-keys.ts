@@ -65,11 +65,11 @@ export function deriveSecret(
   return expandLabel(hash, secret, label, transcript, transcript.length)
 }
 
-/** The Handshake Secret of a handshake without PSK. */
-export function handshakeSecret(hash: string, sharedSecret: Uint8Array): Uint8Array {
+/** The Handshake Secret. */
+export function handshakeSecret(hash: string, sharedSecret: Uint8Array, psk?: Uint8Array): Uint8Array {
   const empty = hashOf(hash)
   const zeros = new Uint8Array(empty.length)
-  const early = hmac(hash, zeros, zeros)
+  const early = hmac(hash, zeros, psk ?? zeros)
   return hmac(hash, deriveSecret(hash, early, 'derived', empty), sharedSecret)
 }
 

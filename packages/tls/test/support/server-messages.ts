@@ -13,6 +13,8 @@ export interface ServerHello {
   readonly group: number
   /** Empty in HelloRetryRequest. */
   readonly share: Uint8Array
+  /** Index of the PSK that was taken. */
+  readonly selectedPsk: number | undefined
   readonly extensions: Extensions
 }
 
@@ -27,7 +29,7 @@ export function readExtensions(reader: Reader): Extensions {
   return extensions
 }
 
-/** @throws if it is not a ServerHello or HelloRetryRequest of TLS 1.3 with exactly the two extensions it needs. */
+/** @throws if it is not a ServerHello or HelloRetryRequest of TLS 1.3 with the extensions it needs, and no other. */
 export function readServerHello(body: Uint8Array): ServerHello {
   const reader = new Reader(body)
   if (reader.u16() !== 0x0303) throw new Error('ServerHello.legacy_version')
@@ -40,13 +42,16 @@ export function readServerHello(body: Uint8Array): ServerHello {
   if (toHex(extensions.get(EXTENSION.supported_versions) ?? random) !== '0304')
     throw new Error('selected_version')
   const keyShare = extensions.get(EXTENSION.key_share)
-  if (keyShare === undefined || extensions.size !== 2) throw new Error('extensions of ServerHello')
   const isRetry = toHex(random) === RETRY_RANDOM
+  const selected = isRetry ? undefined : extensions.get(EXTENSION.pre_shared_key)
+  if (keyShare === undefined || extensions.size !== (selected === undefined ? 2 : 3))
+    throw new Error('extensions of ServerHello')
+  const selectedPsk = selected && new Reader(selected).u16()
   const entry = new Reader(keyShare)
   const group = entry.u16()
   const share = isRetry ? new Uint8Array(0) : entry.opaque16()
   entry.end()
-  return { random, sessionId, suite, isRetry, group, share, extensions }
+  return { random, sessionId, suite, isRetry, group, share, selectedPsk, extensions }
 }
 
 export function readEncryptedExtensions(body: Uint8Array): Extensions {

@@ -16,6 +16,13 @@ import {
   suiteOf,
 } from './client-keys.ts'
 import { RecordLayer } from './client-records.ts'
+import {
+  type ClientSession,
+  pskExtensions,
+  type PskOffer,
+  readNewSessionTicket,
+  withBinders,
+} from './client-psk.ts'
 import { alertText, EXTENSION, GROUP, MESSAGE, RECORD } from './code-points.ts'
 import {
   type Extensions,
@@ -29,6 +36,8 @@ import {
 
 export interface ClientOptions {
   readonly hello?: Partial<Hello>
+  /** Sessions to resume, offered after all other extensions, in the first hello and the second. */
+  readonly psks?: PskOffer
   /** Groups to send a share for; [] sends an empty list and waits for HelloRetryRequest. */
   readonly shares?: readonly number[]
   /** Changes to the second ClientHello, on top of the one share the server asked for. */
@@ -68,6 +77,10 @@ export class TestClient extends RecordLayer {
   suite: Suite | undefined
   group: number | undefined
   scheme: number | undefined
+  /** The offered session that the server took. */
+  resumed: ClientSession | undefined
+  /** Of the tickets that came. */
+  readonly sessions: ClientSession[] = []
   chain: Uint8Array[] = []
   encryptedExtensions: Extensions = new Map()
   /** Handshake messages that count for Transcript-Hash, in order. */
@@ -76,25 +89,35 @@ export class TestClient extends RecordLayer {
   #handshake: Uint8Array = new Uint8Array(0)
   #handshakeSecret = new Uint8Array(0) as Uint8Array
   #clientApplicationSecret = new Uint8Array(0) as Uint8Array
+  #masterSecret = new Uint8Array(0) as Uint8Array
 
   constructor(options: ClientOptions = {}) {
     super()
     this.options = options
     this.#keys = (options.shares ?? [GROUP.x25519]).map(clientKey)
     const keyShares = this.#keys.map(({ group, share }): KeyShare => ({ group, share }))
-    this.hello = { ...defaultHello(), keyShares, ...options.hello }
+    const hello = { ...defaultHello(), keyShares, ...options.hello }
+    const extra = options.psks === undefined ? [] : pskExtensions(options.psks)
+    this.hello = { ...hello, extra: [...hello.extra, ...extra] }
   }
 
   // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The ClientHello to be sent now, with its binders. */
+  helloMessage(): Uint8Array {
+    const bytes = encodeHello(this.hello)
+    const { psks } = this.options
+    return psks === undefined ? bytes : withBinders(bytes, psks, this.transcript)
+  }
+
   /** Queues a ClientHello and counts it in the transcript. */
-  start(bytes: Uint8Array = encodeHello(this.hello)): this {
+  start(bytes: Uint8Array = this.helloMessage()): this {
     this.noteHello(bytes)
     return this.plain(RECORD.handshake, bytes, 0x0301)
   }
 
   /** Counts a ClientHello that a test sends in its own way. */
-  noteHello(bytes: Uint8Array = encodeHello(this.hello)): Uint8Array {
+  noteHello(bytes: Uint8Array = this.helloMessage()): Uint8Array {
     this.transcript.push(bytes)
     this.state = 'server hello'
     return bytes
@@ -191,7 +214,12 @@ export class TestClient extends RecordLayer {
       this.#receiveFlight(type, body, bytes)
     } else if (type === MESSAGE.key_update && this.state === 'connected') {
       this.#receiveKeyUpdate(body)
-    } else if (type !== MESSAGE.new_session_ticket || this.state !== 'connected') {
+    } else if (type === MESSAGE.new_session_ticket && this.state === 'connected') {
+      const { code, hash } = this.#suite()
+      // The transcript ends with our Finished.
+      const master = deriveSecret(hash, this.#masterSecret, 'res master', this.#transcriptHash())
+      this.sessions.push(readNewSessionTicket(body, code, master))
+    } else {
       throw new Error(`message of type ${type} in state ${this.state}`)
     }
   }
@@ -224,14 +252,19 @@ export class TestClient extends RecordLayer {
     this.plain(RECORD.handshake, hello)
   }
 
-  #exchangeKeys({ group, share }: ServerHello, bytes: Uint8Array): void {
+  #exchangeKeys({ group, share, selectedPsk }: ServerHello, bytes: Uint8Array): void {
     const suite = this.#suite()
+    if (selectedPsk !== undefined) {
+      this.resumed = this.options.psks?.sessions[selectedPsk]
+      if (this.resumed === undefined) throw new Error(`PSK ${selectedPsk} was not offered`)
+      if (suiteOf(this.resumed.suite).hash !== suite.hash) throw new Error('a PSK of another hash')
+    }
     const key = this.#keys.find((own) => own.group === group)
     if (key === undefined) throw new Error(`group 0x${group.toString(16)} has no share`)
     this.group = group
     this.transcript.push(bytes)
     const hash = this.#transcriptHash()
-    this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(share))
+    this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(share), this.resumed?.secret)
     this.readKeys = new RecordKeys(
       suite,
       deriveSecret(suite.hash, this.#handshakeSecret, 's hs traffic', hash),
@@ -244,13 +277,13 @@ export class TestClient extends RecordLayer {
   }
 
   #receiveFlight(type: number, body: Uint8Array, bytes: Uint8Array): void {
+    const certificate = [MESSAGE.certificate, MESSAGE.certificate_verify]
     const order = [
       MESSAGE.encrypted_extensions,
-      MESSAGE.certificate,
-      MESSAGE.certificate_verify,
+      ...(this.resumed === undefined ? certificate : []),
       MESSAGE.finished,
-    ] as const
-    const seen = this.messages.filter((other) => (order as readonly number[]).includes(other.type)).length
+    ]
+    const seen = this.messages.filter((other) => (order as number[]).includes(other.type)).length
     if (order[seen - 1] !== type) throw new Error(`message of type ${type} in the server's flight`)
     const before = this.#transcriptHash()
     this.transcript.push(bytes)
@@ -276,6 +309,7 @@ export class TestClient extends RecordLayer {
     if (this.#handshake.length > 0) throw new Error("bytes after the server's Finished under its old key")
     const hash = this.#transcriptHash()
     const master = masterSecret(suite.hash, this.#handshakeSecret)
+    this.#masterSecret = master
     this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, master, 's ap traffic', hash))
     this.#clientApplicationSecret = deriveSecret(suite.hash, master, 'c ap traffic', hash)
     this.state = 'finished'
