@@ -24,6 +24,7 @@ const OURS: ReadonlySet<TlsErrorCode> = new Set([
   'ERR_TLS_SIGNER_WRONG',
   'ERR_TLS_INTERNAL',
   'ERR_TLS_OVERLOADED',
+  'ERR_TLS_NOT_ADMITTED',
 ])
 
 /** Milliseconds between looks for connections whose header section is overdue. */

@@ -40,6 +40,7 @@ export const TLS_ERRORS = {
   ERR_TLS_HANDSHAKE_TIMEOUT: { alert: undefined, text: 'the handshake took too long' },
   ERR_TLS_OVERLOADED: { alert: undefined, text: 'too many handshakes in progress' },
   ERR_TLS_NOT_TLS: { alert: undefined, text: 'the first bytes are not TLS' },
+  ERR_TLS_NOT_ADMITTED: { alert: 'internal_error', text: 'more handshakes than are admitted' },
   ERR_TLS_CREDENTIAL: { alert: undefined, text: 'the certificate cannot be served' },
 } as const satisfies Record<string, { alert: AlertName | undefined; text: string }>
 

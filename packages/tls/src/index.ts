@@ -1,4 +1,6 @@
 // A TLS server engine, 1.3 and 1.2, whose private key may be anywhere: the public face.
+export type { AdmissionOptions, AdmissionRates } from './admission/admission.ts'
+export type { BucketRate } from './admission/token-buckets.ts'
 export { type AlertName, ALERTS } from './alert.ts'
 export {
   type CertificateStore,

@@ -1,5 +1,6 @@
 // What all connections of one listener share: parsed once, read-only after.
 import type { ClockMs } from '@latchkey/core'
+import { Admission, type AdmissionOptions } from './admission/admission.ts'
 import type { CertificateStore } from './credential/certificate-store.ts'
 import { digest, type KeyExchange, publicRandom } from './crypto-provider.ts'
 import {
@@ -35,6 +36,8 @@ export interface ServerContextOptions {
   readonly tickets?: TicketSealer | undefined
   /** Tickets of one tenant are of no use at another that shares the keys. Default: ''. */
   readonly ticketTenant?: string
+  /** How many handshakes are let in, before they cost anything asymmetric. */
+  readonly admission?: AdmissionOptions
   /** Milliseconds since the epoch. */
   readonly clock?: ClockMs
   /** Public random bytes. A replay passes its own. */
@@ -54,6 +57,7 @@ export interface ServerContext {
   readonly tickets: TicketSealer | undefined
   /** 16 bytes: of a SHA-256. */
   readonly ticketTenant: Uint8Array
+  readonly admission: Admission
   readonly clock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
@@ -62,6 +66,7 @@ export interface ServerContext {
 
 /** @throws {TypeError} if a list that must not be empty is. */
 export function createServerContext(options: ServerContextOptions): ServerContext {
+  const clock = options.clock ?? Date.now
   return {
     certificates: options.certificates,
     alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
@@ -73,7 +78,8 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
     tickets: options.tickets,
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
-    clock: options.clock ?? Date.now,
+    admission: new Admission({ ...options.admission, clock }),
+    clock,
     random: options.random ?? publicRandom,
     exchangeKeys: options.exchangeKeys ?? ((group, clientShare) => group.exchange(clientShare)),
     signatureChecks: new SignatureChecks(),

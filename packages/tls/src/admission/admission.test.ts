@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Admission, sourceOf } from './admission.ts'
+import { Admission, type AdmissionRequest, sourceOf } from './admission.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
 for (const [address, source] of [
@@ -49,16 +49,56 @@ test('buckets are bounded, and the one touched longest ago goes first', () => {
   assert.ok(buckets.take('b'))
 })
 
+const asked = (clientAddress?: string, isResumed = false) =>
+  ({ isResumed, group: 'x25519', clientAddress }) as const
+
+/** How many of so many tries get in. */
+function admitted(admission: Admission, tries: number, request: AdmissionRequest): number {
+  const refusals = Array.from({ length: tries }, () => admission.refusal(request))
+  return refusals.filter((refusal) => refusal === undefined).length
+}
+
 test('one source over its share does not use up what is for all', () => {
-  const admission = new Admission({
-    total: { perSecond: 0, burst: 5 },
-    perSource: { perSecond: 0, burst: 2 },
-    clock: () => 0,
-  })
-  const admitted = (address: string, tries: number): number =>
-    Array.from({ length: tries }, () => admission.admits(address)).filter(Boolean).length
-  assert.equal(admitted('192.0.2.1', 100), 2)
-  assert.equal(admitted('2001:db8::1', 1) + admitted('2001:db8::2', 100), 2, 'a /64 is one source')
-  assert.equal(admitted('192.0.2.2', 100), 1, 'then the total is spent')
-  assert.equal(admitted('127.0.0.1', 100), 100)
+  const full = { total: { perSecond: 0, burst: 5 }, perSource: { perSecond: 0, burst: 2 } }
+  const admission = new Admission({ full, clock: () => 0 })
+  assert.equal(admitted(admission, 100, asked('192.0.2.1')), 2)
+  assert.equal(admission.refusal(asked('192.0.2.1')), 'full handshakes of this source')
+  const both = [asked('2001:db8::1'), asked('2001:db8::2')]
+  assert.equal(both.map((one) => admitted(admission, 2, one)).join(), '2,0', 'a /64 is one source')
+  assert.equal(
+    admitted(admission, 100, asked('127.0.0.1')),
+    1,
+    'the total holds for loopback, which has no share',
+  )
+  assert.equal(admission.refusal(asked('192.0.2.2')), 'full handshakes')
+})
+
+test('resumptions have buckets of their own, and take nothing from the full handshakes', () => {
+  const full = { total: { perSecond: 0, burst: 1 } }
+  const resumed = { perSource: { perSecond: 0, burst: 3 } }
+  const admission = new Admission({ full, resumed, clock: () => 0 })
+  assert.equal(admitted(admission, 10, asked('192.0.2.1', true)), 3)
+  assert.equal(admitted(admission, 10, asked('192.0.2.1')), 1)
+  assert.equal(admitted(admission, 10, asked('192.0.2.2', true)), 3)
+})
+
+test('secp384r1 has a bucket of its own, also for resumptions, and a full one takes nothing from the total', () => {
+  let now = 0
+  const full = { total: { perSecond: 0, burst: 6 } }
+  const admission = new Admission({ full, secp384r1: { perSecond: 1, burst: 4 }, clock: () => now })
+  const expensive = { ...asked('192.0.2.1'), group: 'secp384r1' } as const
+  assert.equal(admitted(admission, 1, { ...expensive, isResumed: true }), 1)
+  assert.equal(admitted(admission, 10, expensive), 3)
+  assert.equal(admission.refusal(expensive), 'secp384r1')
+  assert.equal(admitted(admission, 2, asked('192.0.2.1')), 2)
+  now += 1000
+  assert.equal(admitted(admission, 10, expensive), 1)
+  assert.equal(admission.refusal(asked('192.0.2.1')), 'full handshakes')
+})
+
+test('without rates nothing is limited but secp384r1', () => {
+  const admission = new Admission({ clock: () => 0 })
+  assert.equal(admitted(admission, 5000, asked('192.0.2.1')), 5000)
+  assert.equal(admitted(admission, 5000, { ...asked('192.0.2.1'), group: 'secp384r1' }), 200)
+  assert.equal(admitted(admission, 5000, asked()), 5000)
 })

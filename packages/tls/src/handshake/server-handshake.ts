@@ -36,6 +36,7 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
   const greeting = yield* receiveClientHello(handshake, first)
   const { hello, choice, transcript } = greeting
   const { resumption, authentication } = greeting
+  admit(handshake, greeting)
   const exchange = sendServerHello(handshake, greeting)
   const helloHash = transcript.digest()
   const encryptedExtensions = writeEncryptedExtensions({
@@ -88,6 +89,15 @@ function sessionOf({
     credential,
     usedHelloRetryRequest,
   }
+}
+
+/** Everything that is free has been checked: from here on the client costs us. */
+function admit({ context, clientAddress }: Handshake, { choice, resumption }: Greeting): void {
+  const isResumed = resumption !== undefined
+  const refusal = context.admission.refusal({ isResumed, group: choice.group.name, clientAddress })
+  if (refusal === undefined) return
+  resumption?.early.wipe()
+  refuse('ERR_TLS_NOT_ADMITTED', refusal)
 }
 
 /** RFC 8446 §4.1.3. The ephemeral key is used once, here. */

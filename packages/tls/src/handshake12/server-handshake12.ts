@@ -38,6 +38,7 @@ export function* serverHandshake12(handshake: Handshake, first: FirstHello): Ste
   const { channel } = handshake
   const greeting = greet(handshake, first)
   const { choice, transcript, randoms } = greeting
+  admit(handshake, choice)
   const key = choice.group.generate()
   const parameters = ecdhParameters(choice.group, key.share)
   const content = keyExchangeContent(randoms, parameters)
@@ -94,6 +95,12 @@ function greet({ context }: Handshake, { hello, message }: FirstHello): Greeting
 }
 
 const RANDOM_BYTES = 32
+
+/** Everything that is free has been checked: from here on the client costs us. */
+function admit({ context, clientAddress }: Handshake, { group }: Choice12): void {
+  const refusal = context.admission.refusal({ isResumed: false, group: group.name, clientAddress })
+  if (refusal !== undefined) refuse('ERR_TLS_NOT_ADMITTED', refusal)
+}
 
 function sessionOf({ serverName, choice }: Greeting): Session {
   return {

@@ -91,7 +91,9 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   get #connection(): ServerConnection {
-    this.#lazyConnection ??= new ServerConnection(this.#options.context, this)
+    this.#lazyConnection ??= new ServerConnection(this.#options.context, this, {
+      clientAddress: this.socket.remoteAddress, // asked for at accept: Node keeps it
+    })
     return this.#lazyConnection
   }
 
@@ -197,7 +199,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     )
     let answer: Uint8Array | Promise<Uint8Array>
     try {
-      answer = signer.sign(this.#addressed(request, Date.now() + timeoutMs), abort.signal)
+      answer = signer.sign({ ...request, deadlineMs: Date.now() + timeoutMs }, abort.signal)
     } catch (cause) {
       this.#connection.signFailed(id, cause)
       return
@@ -216,18 +218,6 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       (signature) => this.#signatureCame(() => this.#answer(id, signature)),
       (cause: unknown) => this.#signatureCame(() => this.#connection.signFailed(id, cause)),
     )
-  }
-
-  /** Asking the kernel for the address costs more than most signers look at it. */
-  #addressed(request: SignRequest, deadlineMs: number): SignRequest {
-    const { socket } = this
-    return {
-      ...request,
-      deadlineMs,
-      get clientAddress() {
-        return socket.remoteAddress
-      },
-    }
   }
 
   #answer(id: number, signature: unknown): void {

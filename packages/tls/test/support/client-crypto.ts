@@ -37,16 +37,17 @@ function x25519Key(): ClientKey {
   }
 }
 
-function p256Key(): ClientKey {
-  const ecdh: ECDH = createECDH('prime256v1')
+function ecKey(group: number, curve: 'prime256v1' | 'secp384r1'): ClientKey {
+  const ecdh: ECDH = createECDH(curve)
   const share = ecdh.generateKeys()
-  return { group: GROUP.secp256r1, share, derive: (raw) => ecdh.computeSecret(raw) }
+  return { group, share, derive: (raw) => ecdh.computeSecret(raw) }
 }
 
 /** A fresh key. A group that no test server knows gets bytes of the right kind and cannot derive. */
 export function clientKey(group: number): ClientKey {
   if (group === GROUP.x25519) return x25519Key()
-  if (group === GROUP.secp256r1) return p256Key()
+  if (group === GROUP.secp256r1) return ecKey(group, 'prime256v1')
+  if (group === GROUP.secp384r1) return ecKey(group, 'secp384r1')
   return {
     group,
     share: concat(u8(4), new Uint8Array(96).fill(1)),
