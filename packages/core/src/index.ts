@@ -1,5 +1,10 @@
 // The ground floor: what every other package needs and no word of our domain.
 export { allocate, concatenate } from './allocate.ts'
+export {
+  allowsDigitalSignature,
+  type CertificateExtension,
+  readCertificateExtensions,
+} from './certificate-extensions.ts'
 export { DER_TAG, type DerElement, readDerElement, readInside, subjectPublicKey } from './der.ts'
 export { type ClockMs, formatDuration, parseDuration } from './duration.ts'
 export { CodedError, type ErrorDetail } from './errors.ts'

@@ -1,5 +1,12 @@
 // The extensions of a certificate that node:crypto does not tell: critical ones, keyUsage, pathLenConstraint.
-import { DecodeError, DER_TAG, readDerElement, Reader, readInside } from '@latchkey/core'
+import {
+  allowsDigitalSignature as allowsSignature,
+  DER_TAG,
+  readCertificateExtensions as extensionsOf,
+  readDerElement,
+  Reader,
+  readInside,
+} from '@latchkey/core'
 
 /** Those of RFC 5280 §4.2.1 that whoever checks a client certificate has to understand; dotted OIDs. */
 export const EXTENSION = {
@@ -18,13 +25,6 @@ export interface CertificateExtensions {
   readonly pathLength: number | undefined
 }
 
-/** TBSCertificate: `extensions [3] EXPLICIT`, the last field. RFC 5280 §4.1. */
-const EXTENSIONS_TAG = 0xa3
-/** KeyUsage ::= BIT STRING { digitalSignature (0), … }: the top bit of the first octet. */
-const DIGITAL_SIGNATURE = 0x80
-/** Far above what any certificate has. */
-const MAX_EXTENSIONS = 64
-
 /**
  * Reads the extensions of a certificate that OpenSSL has parsed already.
  *
@@ -37,47 +37,10 @@ export function readCertificateExtensions(der: Uint8Array): CertificateExtension
   let pathLength: number | undefined
   for (const { oid, isCritical, value } of extensionsOf(der)) {
     if (isCritical) critical.push(oid)
-    if (oid === EXTENSION.keyUsage) allowsDigitalSignature = readKeyUsage(value)
+    if (oid === EXTENSION.keyUsage) allowsDigitalSignature = allowsSignature(value)
     if (oid === EXTENSION.basicConstraints) pathLength = readPathLength(value)
   }
   return { critical, allowsDigitalSignature, pathLength }
-}
-
-interface Extension {
-  readonly oid: string
-  readonly isCritical: boolean
-  readonly value: Uint8Array
-}
-
-/** Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
-function extensionsOf(der: Uint8Array): Extension[] {
-  const tbs = readInside(readInside(new Reader(der), DER_TAG.sequence), DER_TAG.sequence)
-  const extensions: Extension[] = []
-  while (tbs.left > 0) {
-    const field = readDerElement(tbs)
-    if (field.tag !== EXTENSIONS_TAG) continue
-    const list = readInside(new Reader(field.contents), DER_TAG.sequence)
-    while (list.left > 0 && extensions.length < MAX_EXTENSIONS) extensions.push(readExtension(list))
-    list.end()
-  }
-  return extensions
-}
-
-function readExtension(list: Reader): Extension {
-  const reader = readInside(list, DER_TAG.sequence)
-  const oid = dotted(readInside(reader, DER_TAG.oid).rest())
-  let next = readDerElement(reader)
-  const isCritical = next.tag === DER_TAG.boolean && next.contents[0] !== 0
-  if (next.tag === DER_TAG.boolean) next = readDerElement(reader)
-  if (next.tag !== DER_TAG.octetString)
-    throw new DecodeError('ERR_DECODE_UNEXPECTED', { detail: `tag ${next.tag}` })
-  return { oid, isCritical, value: next.contents }
-}
-
-/** A BIT STRING starts with the number of unused bits. */
-function readKeyUsage(value: Uint8Array): boolean {
-  const bits = readInside(new Reader(value), DER_TAG.bitString).rest()
-  return ((bits[1] ?? 0) & DIGITAL_SIGNATURE) !== 0
 }
 
 /** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */
@@ -89,19 +52,4 @@ function readPathLength(value: Uint8Array): number | undefined {
     if (tag === DER_TAG.integer) return contents.length === 1 ? contents[0] : undefined
   }
   return undefined
-}
-
-/** X.690 §8.19; arcs here are small. */
-function dotted(oid: Uint8Array): string {
-  const arcs: number[] = []
-  let arc = 0
-  for (const byte of oid) {
-    arc = arc * 128 + (byte & 0x7f)
-    if (byte >= 0x80) continue
-    if (arcs.length === 0)
-      arcs.push(Math.min(2, Math.floor(arc / 40)), arc - 40 * Math.min(2, Math.floor(arc / 40)))
-    else arcs.push(arc)
-    arc = 0
-  }
-  return arcs.join('.')
 }

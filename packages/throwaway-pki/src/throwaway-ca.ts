@@ -19,6 +19,10 @@ export const EXTENDED_KEY_USAGES = {
 } as const satisfies Record<string, string>
 export type ExtendedKeyUsageName = keyof typeof EXTENDED_KEY_USAGES
 
+/** DelegationUsage ::= NULL, never critical. RFC 9345 §4.2. */
+const DELEGATION_USAGE = '1.3.6.1.4.1.44363.44'
+const NULL = Uint8Array.of(0x05, 0x00)
+
 /** RFC 5280 §4.1.2.2: at most 20 octets, positive; 16 random ones cannot collide. */
 const SERIAL_BYTES = 16
 /** RFC 5280 appendix A.1, ub-common-name: longer names live in the SAN alone. */
@@ -59,6 +63,8 @@ export interface IssueOptions {
   readonly keyAlgorithm?: KeyAlgorithm
   /** Default: serverAuth and clientAuth. An empty list leaves the extension out. */
   readonly extendedKeyUsages?: readonly ExtendedKeyUsageName[]
+  /** Whether its key may sign delegated credentials, RFC 9345 §4.2. Default: false. */
+  readonly isDelegation?: boolean
   /** Default: an hour ago. */
   readonly notBefore?: Date
   /** Default: in 90 days. */
@@ -133,7 +139,7 @@ async function createCa(options: CaOptions, parent: Authority | undefined): Prom
 }
 
 async function issueLeaf(authority: Authority | undefined, options: IssueOptions): Promise<Issued> {
-  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ecdsa-p256' } = options
+  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ecdsa-p256', isDelegation = false } = options
   const { extendedKeyUsages = ['serverAuth', 'clientAuth'] } = options
   const alternativeNames = [
     ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
@@ -145,6 +151,7 @@ async function issueLeaf(authority: Authority | undefined, options: IssueOptions
     new x509.BasicConstraintsExtension(false, undefined, true),
     leafKeyUsage(keyAlgorithm),
     ...extendedKeyUsage(extendedKeyUsages),
+    ...(isDelegation ? [new x509.Extension(DELEGATION_USAGE, false, NULL)] : []),
   ]
   // RFC 5280 §4.1.2.6: with an empty subject the SAN is critical.
   const isNameless = commonName.length > MAX_COMMON_NAME

@@ -191,3 +191,13 @@ test('a TLS server with a chain over an intermediate is trusted through the root
   for await (const chunk of client.setEncoding('utf8')) text.push(chunk as string)
   assert.equal(text.join(''), 'hello')
 })
+
+test('a certificate for delegation has the extension of RFC 9345 §4.2, not critical, and no other has it', async () => {
+  // 1.3.6.1.4.1.44363.44, then at once the OCTET STRING with a NULL in it.
+  const delegationUsage = Buffer.from('06092b0601040182da4b2c04020500', 'hex')
+  const ca = await createThrowawayCa()
+  for (const isDelegation of [true, false]) {
+    const { certificatePem } = await ca.issue({ isDelegation })
+    assert.equal(new X509Certificate(certificatePem).raw.includes(delegationUsage), isDelegation)
+  }
+})
