@@ -276,6 +276,22 @@ export function signContent(
   return sign(parameters.hash, content, keyOptions(key, parameters))
 }
 
+/** A fresh key that signs; `curve` undefined: Ed25519. */
+export function generateSignatureKey(curve: string | undefined): { spki: Uint8Array; privateKey: KeyObject } {
+  const { publicKey, privateKey } =
+    curve === undefined ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: curve })
+  return { spki: publicKey.export({ format: 'der', type: 'spki' }), privateKey }
+}
+
+/** A SubjectPublicKeyInfo as a key; undefined if it is none. */
+export function importPublicKey(spki: Uint8Array): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  } catch {
+    return undefined
+  }
+}
+
 /** SHA-256 of a public key's SubjectPublicKeyInfo: how the engine names a key. */
 export function publicKeyId(key: KeyObject): { spki: Uint8Array; keyId: Uint8Array } {
   const spki = key.export({ format: 'der', type: 'spki' })
