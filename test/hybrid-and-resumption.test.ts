@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { connect, type ConnectionOptions } from 'node:tls'
+import { isInstalled, runCommand } from './support/command.ts'
 import { startSystem, type System } from './support/system.ts'
 
+const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
 const PAGE = 'a page from the origin'
 let system: System
 
@@ -22,16 +24,32 @@ test('the post-quantum hybrid is taken by a client that has it', async () => {
   assert.equal(group, 'X25519MLKEM768')
 })
 
-test('a session is resumed while its key server is dead', async () => {
+test('openssl resumes a TLS 1.2 session five times', {
+  skip: isInstalled('openssl') ? false : 'openssl is not installed',
+}, async () => {
+  const place = ['-connect', `127.0.0.1:${system.edgePort}`, '-servername', 'ecdsa-p256.site.test']
+  const choice = ['-tls1_2', '-cipher', 'ECDHE-ECDSA-CHACHA20-POLY1305', '-reconnect']
+  const { output } = await runCommand('openssl', ['s_client', ...choice, ...place], { input: 'Q\n' })
+  const kinds = [...output.matchAll(/^(New|Reused), TLSv1\.2/gm)].map(([, kind]) => kind)
+  assert.deepEqual(kinds, ['New', 'Reused', 'Reused', 'Reused', 'Reused', 'Reused'])
+  assert.match(output, /lifetime hint: 64800 \(seconds\)/)
+})
+
+test('sessions of both versions are resumed while their key server is dead', async () => {
   const host = 'ecdsa-p256.site.test'
-  const first = await visit(host, {})
-  assert.equal(first.isResumed, false)
+  const first = await Promise.all(VERSIONS.map((maxVersion) => visit(host, { maxVersion })))
+  assert.deepEqual(
+    first.map(({ protocol, isResumed }) => [protocol, isResumed]),
+    VERSIONS.map((version) => [version, false]),
+  )
   await system.killKeyServer()
   try {
-    await assert.rejects(visit(host, {}), { code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR' })
-    const second = await visit(host, { session: first.session })
-    assert.equal(second.isResumed, true)
-    assert.ok(second.text.includes(PAGE))
+    for (const [index, maxVersion] of VERSIONS.entries()) {
+      await assert.rejects(visit(host, { maxVersion }), { code: /ALERT_INTERNAL_ERROR/ })
+      const second = await visit(host, { maxVersion, session: first[index]?.session })
+      assert.deepEqual([second.protocol, second.isResumed], [maxVersion, true])
+      assert.ok(second.text.includes(PAGE))
+    }
   } finally {
     await system.restartKeyServer()
   }

@@ -149,7 +149,7 @@ test('ServerHello carries the downgrade sentinel', () => {
   assert.notEqual(toHex(first.subarray(0, 24)), toHex(second.subarray(0, 24)))
 })
 
-test('ServerHello has no session id: nothing is kept that could be resumed by it', () => {
+test('ServerHello of a full handshake has no session id: nothing is kept that could be resumed by it', () => {
   const wire = new Wire12().start()
   assert.equal(wire.client.hello.sessionId.length, 32)
   assert.equal(wire.client.serverSessionId.length, 0)

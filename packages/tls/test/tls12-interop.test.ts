@@ -5,10 +5,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { CIPHER_SUITES12, type TlsSocket } from '@latchkey/tls'
+import { CIPHER_SUITES12, type Signer, type TlsSocket } from '@latchkey/tls'
 import { KEY_KINDS, type KeyKind, testCertificate } from './support/certificate.ts'
 import { type Finished, isInstalled, runCommand } from './support/command.ts'
-import { collect, connectTls, startHttps, startTls } from './support/socket-server.ts'
+import {
+  collect,
+  connectTls,
+  localSigner,
+  startHttps,
+  startTls,
+  type TestServer,
+} from './support/socket-server.ts'
 
 interface Suite {
   readonly name: string
@@ -197,4 +204,82 @@ test('openssl that wants to renegotiate is told no_renegotiation', {
   assert.match(output, /RENEGOTIATING/)
   assert.match(output, /no renegotiation/)
   assert.deepEqual(errors, ['ERR_TLS_NO_RENEGOTIATION'])
+})
+
+// ── resumption ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A server of pages that counts what its signer is asked for. */
+async function startCounting(): Promise<{ server: TestServer; calls: () => number; resumed: boolean[] }> {
+  let calls = 0
+  const resumed: boolean[] = []
+  const signer: Signer = {
+    sign: (request, signal) => {
+      calls++
+      return localSigner.sign(request, signal)
+    },
+  }
+  const onSocket = (socket: TlsSocket): void => {
+    resumed.push(socket.isSessionReused())
+    socket.on('error', () => {}).on('data', () => socket.end(PAGE))
+  }
+  const server = await startTls(onSocket, { signer, kinds: ['p256', 'rsa2048'] })
+  return { server, calls: () => calls, resumed }
+}
+
+test('openssl resumes TLS 1.2 five times with one ticket and one signature', {
+  skip: isInstalled('openssl') ? false : 'openssl is not installed',
+}, async () => {
+  const { server, calls } = await startCounting()
+  await using _ = server
+  const place = ['-connect', `127.0.0.1:${server.port}`, '-servername', HOST_NAME]
+  const choice = ['-tls1_2', '-cipher', 'ECDHE-ECDSA-CHACHA20-POLY1305', '-reconnect']
+  const { output } = await runCommand('openssl', ['s_client', ...place, ...choice], { input: 'Q\n' })
+  const kinds = [...output.matchAll(/^(New|Reused), TLSv1\.2, Cipher is (\S+)$/gm)].map(
+    ([, kind, cipher]) => `${kind} ${cipher}`,
+  )
+  assert.deepEqual(kinds, [
+    'New ECDHE-ECDSA-CHACHA20-POLY1305',
+    ...Array.from({ length: 5 }, () => 'Reused ECDHE-ECDSA-CHACHA20-POLY1305'),
+  ])
+  assert.match(output, /TLS session ticket lifetime hint: 64800 \(seconds\)/)
+  assert.equal(calls(), 1)
+})
+
+test('gnutls-cli resumes TLS 1.2', {
+  skip: isInstalled('gnutls-cli') ? false : 'gnutls-cli is not installed',
+}, async () => {
+  const { server, calls, resumed } = await startCounting()
+  await using _ = server
+  const place = ['--port', `${server.port}`, '--sni-hostname', HOST_NAME, '--verify-hostname', HOST_NAME]
+  const priority = ['--x509cafile', trustFile, '--priority', 'NORMAL:-VERS-ALL:+VERS-TLS1.2']
+  const args = ['--resume', ...priority, ...place, '127.0.0.1']
+  const { output } = await runCommand('gnutls-cli', args, { input: REQUEST })
+  assert.match(output, /This is a resumed session/)
+  assert.match(output, new RegExp(PAGE))
+  assert.deepEqual([resumed, calls()], [[false, true], 1])
+})
+
+test('node:tls resumes TLS 1.2 with each suite, also when the signer is down', async () => {
+  let isDown = false
+  const signer: Signer = {
+    sign: (request, signal) => {
+      if (isDown) throw new Error('every key server is down')
+      return localSigner.sign(request, signal)
+    },
+  }
+  await using server = await startTls((socket) => socket.end(PAGE), { signer, kinds: ['p256', 'rsa2048'] })
+  for (const { openSslName } of SUITES) {
+    const options = { maxVersion: 'TLSv1.2', ciphers: openSslName } as const
+    isDown = false
+    const first = await connectTls(server.port, options)
+    const session = first.getSession()
+    assert.equal((await collect(first)).toString(), PAGE)
+    isDown = true
+    for (let visit = 0; visit < 3; visit++) {
+      const client = await connectTls(server.port, { ...options, session })
+      assert.equal(client.isSessionReused(), true)
+      assert.equal((await collect(client)).toString(), PAGE)
+    }
+  }
+  assert.deepEqual(server.failures, [])
 })

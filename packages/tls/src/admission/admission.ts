@@ -14,7 +14,7 @@ export interface AdmissionRates {
 export interface AdmissionOptions {
   /** Full handshakes: a key exchange and a signature. */
   readonly full?: AdmissionRates
-  /** Resumptions by a valid ticket: a key exchange. They take nothing from the full handshakes' buckets. */
+  /** Resumptions by a valid ticket: in TLS 1.3 a key exchange. They take nothing from the full handshakes' buckets. */
   readonly resumed?: AdmissionRates
   /**
    * Handshakes with secp384r1, of either kind and of all clients, on top of the others: one blocks the event loop for
@@ -27,7 +27,8 @@ export interface AdmissionOptions {
 
 export interface AdmissionRequest {
   readonly isResumed: boolean
-  readonly group: GroupName
+  /** undefined: TLS 1.2 resumed, which has no key exchange. */
+  readonly group: GroupName | undefined
   /** As `net.Socket.remoteAddress` writes it; undefined: nobody's. */
   readonly clientAddress: string | undefined
 }

@@ -1,4 +1,4 @@
-// ExtensionType code points. RFC 8446 §4.2; for TLS 1.2 RFC 8422, RFC 7627, RFC 5746.
+// ExtensionType code points. RFC 8446 §4.2; for TLS 1.2 RFC 8422, RFC 7627, RFC 5077, RFC 5746.
 
 export const ExtensionType = {
   server_name: 0,
@@ -9,6 +9,7 @@ export const ExtensionType = {
   application_layer_protocol_negotiation: 16,
   padding: 21,
   extended_master_secret: 23,
+  session_ticket: 35,
   pre_shared_key: 41,
   early_data: 42,
   supported_versions: 43,

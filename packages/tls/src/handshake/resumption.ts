@@ -1,16 +1,16 @@
 // Resumption by ticket: psk_dhe_ke only, so that a resumed connection has a fresh shared secret. RFC 8446 §2.2, §4.2.11.
 import type { Credential } from '../credential/credential.ts'
-import { digest, equalSecrets } from '../crypto-provider.ts'
+import { equalSecrets } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { ServerContext } from '../server-context.ts'
 import { TICKET_LIFETIME_SECONDS } from '../ticket/ticket-sealer.ts'
-import type { TicketState } from '../ticket/ticket-state.ts'
 import { CIPHER_SUITES, type CipherSuite } from './cipher-suite.ts'
 import type { ClientHello } from './client-hello.ts'
 import { EarlyStage, type Hkdf, hkdf, ticketPsk } from './key-schedule.ts'
 import type { Choice } from './negotiate.ts'
 import { TLS13 } from './protocol-version.ts'
 import { writeNewSessionTicket } from './server-messages.ts'
+import { openTicket, ticketsFor } from './session-ticket.ts'
 import type { Transcript } from './transcript.ts'
 
 /** A ticket of ours that the client has proved to know the secret of. */
@@ -23,9 +23,6 @@ export interface Resumption {
 
 /** PskKeyExchangeMode psk_dhe_ke. RFC 8446 §4.2.9. */
 const PSK_DHE_KE = 1
-/** How the ticket names server and key: the first bytes of a SHA-256. */
-const ID_BYTES = 16
-
 /**
  * The first ticket that is ours, alive, and for this server. What is not is passed over: the handshake becomes a full
  * one. Only a binder that does not verify ends the connection.
@@ -34,20 +31,20 @@ const ID_BYTES = 16
  * @throws {TlsError} ERR_TLS_DECRYPT
  */
 export function acceptTicket(
-  { tickets, clock, ticketTenant }: ServerContext,
+  context: ServerContext,
   hello: ClientHello,
   { suite, credentials }: Choice,
   transcript: Transcript,
   message: Uint8Array,
 ): Resumption | undefined {
   const offered = hello.preSharedKey
-  if (tickets === undefined || offered === undefined || !canResume(hello)) return undefined
+  if (offered === undefined || !canResume(hello)) return undefined
+  const place = { version: TLS13, serverName: hello.serverName, credentials } as const
   for (const [selectedIdentity, { identity, binder }] of offered.psks.entries()) {
-    const state = tickets.open(identity)
-    const credential =
-      state === undefined ? undefined : credentialOf(state, { hello, suite, credentials, ticketTenant })
-    if (state === undefined) continue
-    if (credential === undefined) {
+    const opened = openTicket(context, identity, place)
+    if (opened === undefined) continue
+    const { state, credential, fullHandshakeAtMs } = opened
+    if (!hasHashOf(suite, state.cipherSuite)) {
       state.secret.fill(0)
       continue
     }
@@ -58,47 +55,19 @@ export function acceptTicket(
       early.wipe()
       refuse('ERR_TLS_DECRYPT', 'PSK binder does not verify')
     }
-    return {
-      selectedIdentity,
-      early,
-      credential,
-      fullHandshakeAtMs: Math.min(state.fullHandshakeAtMs, clock()),
-    }
+    return { selectedIdentity, early, credential, fullHandshakeAtMs }
   }
   return undefined
+}
+
+/** RFC 8446 §4.2.11: a PSK goes with every suite of the hash it was made with. */
+function hasHashOf(suite: CipherSuite, code: number): boolean {
+  return Object.values(CIPHER_SUITES).find((row) => row.code === code)?.hash === suite.hash
 }
 
 /** Whether the client can use tickets as we take them. To be asked while the hello's bytes are there. */
 export function canResume({ pskKeyExchangeModes }: ClientHello): boolean {
   return pskKeyExchangeModes?.includes(PSK_DHE_KE) === true
-}
-
-interface Wanted {
-  readonly hello: ClientHello
-  readonly suite: CipherSuite
-  readonly credentials: readonly Credential[]
-  readonly ticketTenant: Uint8Array
-}
-
-/** The live certificate that the ticket's session was authenticated with; undefined: the ticket is of no use here. */
-function credentialOf(
-  state: TicketState,
-  { hello, suite, credentials, ticketTenant }: Wanted,
-): Credential | undefined {
-  const row = Object.values(CIPHER_SUITES).find(({ code }) => code === state.cipherSuite)
-  const isForHere =
-    state.protocolVersion === TLS13 &&
-    row?.hash === suite.hash &&
-    equalSecrets(state.tenantId, ticketTenant) &&
-    equalSecrets(state.serverNameHash, serverNameHash(hello.serverName))
-  if (!isForHere) return undefined
-  return credentials.find(({ keyId }) => equalSecrets(keyId.subarray(0, ID_BYTES), state.credentialKeyId))
-}
-
-const encoder = new TextEncoder()
-
-function serverNameHash(serverName: string): Uint8Array {
-  return digest('sha256', encoder.encode(serverName)).subarray(0, ID_BYTES)
 }
 
 export interface TicketBatch {
@@ -123,25 +92,20 @@ export function newSessionTickets(
   const messages: Uint8Array[] = []
   if (context.tickets !== undefined) {
     const kdf: Hkdf = hkdf(suite.hash)
-    const now = context.clock()
-    const nameHash = serverNameHash(serverName)
+    const seal = ticketsFor(context, {
+      version: TLS13,
+      cipherSuite: suite.code,
+      flags: 0,
+      serverName,
+      credential,
+      fullHandshakeAtMs: resumption?.fullHandshakeAtMs,
+    })
     const count = resumption === undefined ? TICKETS_AFTER_FULL : TICKETS_AFTER_RESUMPTION
     for (let index = 0; index < count; index++) {
       const nonce = Uint8Array.of(index)
       const secret = ticketPsk(kdf, resumptionMasterSecret, nonce)
       const ageAdd = readU32(context.random(4))
-      const ticket = context.tickets.seal({
-        protocolVersion: TLS13,
-        cipherSuite: suite.code,
-        flags: 0,
-        issuedAtMs: now,
-        fullHandshakeAtMs: resumption?.fullHandshakeAtMs ?? now,
-        ageAdd,
-        tenantId: context.ticketTenant,
-        serverNameHash: nameHash,
-        credentialKeyId: credential.keyId.subarray(0, ID_BYTES),
-        secret,
-      })
+      const ticket = seal(secret, ageAdd)
       secret.fill(0)
       if (ticket === undefined) break
       messages.push(

@@ -15,7 +15,8 @@ export interface Session {
   readonly serverName: string
   readonly alpnProtocol: string | undefined
   readonly cipherSuite: CipherSuiteName | CipherSuite12Name
-  readonly group: GroupName
+  /** undefined: TLS 1.2 resumed, where there is no new key exchange. */
+  readonly group: GroupName | undefined
   /** Whether a ticket stood in for certificate and signature. */
   readonly isResumed: boolean
   /** undefined: nothing was signed. */

@@ -7,6 +7,7 @@ import type { SignRequest } from '../signer/signer.ts'
 import type { ClientHello } from './client-hello.ts'
 import type { HandshakeMessage } from './handshake-type.ts'
 import type { TLS12, TLS13 } from './protocol-version.ts'
+import type { Transcript } from './transcript.ts'
 
 /** What the handshake cannot go on without. */
 export type Want =
@@ -55,6 +56,12 @@ export interface Handshake {
 export interface FirstHello {
   readonly hello: ClientHello
   readonly message: HandshakeMessage
+}
+
+/** Sends a message that the transcript covers. */
+export function sendMessage({ channel }: Handshake, transcript: Transcript, message: Uint8Array): void {
+  transcript.add(message)
+  channel.sendHandshake(message)
 }
 
 // The casts from what a generator may be resumed with to what was asked for: the connection keeps to the Want.

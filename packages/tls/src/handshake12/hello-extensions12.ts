@@ -1,4 +1,5 @@
-// The extensions of a ClientHello that only TLS 1.2 looks at. RFC 5746 §3.2, RFC 7627 §5.1, RFC 8422 §5.1.2.
+// The extensions of a ClientHello that only TLS 1.2 looks at. RFC 5077 §3.2, RFC 5746 §3.2, RFC 7627
+// §5.1, RFC 8422 §5.1.2.
 import { DecodeError, Reader } from '@latchkey/core'
 import { refuse, TlsError } from '../errors.ts'
 import type { ClientHello, Extension } from '../handshake/client-hello.ts'
@@ -14,6 +15,8 @@ export interface HelloExtensions12 {
   readonly hasExtendedMasterSecret: boolean
   readonly hasRenegotiationInfo: boolean
   readonly hasPointFormats: boolean
+  /** A view; empty: the client has no ticket and would like one. Undefined: it does not know tickets. RFC 5077 §3.2. */
+  readonly sessionTicket: Uint8Array | undefined
 }
 
 /** @throws {TlsError} ERR_TLS_DECODE, ERR_TLS_ILLEGAL_PARAMETER, ERR_TLS_HANDSHAKE_FAILURE */
@@ -21,6 +24,7 @@ export function readHelloExtensions12({ extensions, cipherSuites }: ClientHello)
   let hasExtendedMasterSecret = false
   let hasRenegotiationInfo = cipherSuites.includes(EMPTY_RENEGOTIATION_INFO_SCSV)
   let hasPointFormats = false
+  let sessionTicket: Uint8Array | undefined
   for (const extension of extensions) {
     switch (extension.type) {
       case ExtensionType.extended_master_secret:
@@ -35,10 +39,14 @@ export function readHelloExtensions12({ extensions, cipherSuites }: ClientHello)
         requireUncompressed(read(extension, (reader) => reader.opaque8()))
         hasPointFormats = true
         break
+      case ExtensionType.session_ticket:
+        // Without a length of its own: the extension is the ticket (RFC 5077 §4).
+        sessionTicket = extension.body
+        break
       default:
     }
   }
-  return { hasExtendedMasterSecret, hasRenegotiationInfo, hasPointFormats }
+  return { hasExtendedMasterSecret, hasRenegotiationInfo, hasPointFormats, sessionTicket }
 }
 
 function read<T>({ type, body }: Extension, parse: (reader: Reader) => T): T {

@@ -110,3 +110,24 @@ for (const name of Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]) {
     )
   })
 }
+
+test('the secret of a session goes on: lent to who makes a ticket, taken over from one', () => {
+  const kdf = hkdf('sha256')
+  const first = MasterSecret.extended(kdf, new Uint8Array(32).fill(1), new Uint8Array(32).fill(2))
+  const secret = first.lend((own) => new Uint8Array(own))
+  const resumed = MasterSecret.resumed(kdf, secret)
+  assert.ok(
+    secret.every((byte) => byte === 0),
+    'what was taken over is wiped',
+  )
+  const transcriptHash = new Uint8Array(32).fill(3)
+  assert.equal(
+    hex(resumed.verifyData('client', transcriptHash)),
+    hex(first.verifyData('client', transcriptHash)),
+  )
+  resumed.wipe()
+  assert.deepEqual(
+    resumed.lend((own) => [...own]),
+    Array.from({ length: 48 }, () => 0),
+  )
+})

@@ -94,6 +94,18 @@ export class MasterSecret {
     return new MasterSecret(kdf, secret)
   }
 
+  /** Of a session that goes on. @param secret 48 bytes, wiped here */
+  static resumed(kdf: Hkdf, secret: Uint8Array): MasterSecret {
+    const own = new Uint8Array(secret)
+    secret.fill(0)
+    return new MasterSecret(kdf, own)
+  }
+
+  /** What `use` makes of the secret, which it must not keep: a ticket. */
+  lend<T>(use: (secret: Uint8Array) => T): T {
+    return use(this.#secret)
+  }
+
   /** RFC 5246 §6.3. AEAD suites have no MAC keys. */
   keys(
     { keyBytes, fixedIvBytes }: CipherSuite12,

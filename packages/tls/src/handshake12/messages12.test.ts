@@ -12,6 +12,7 @@ import {
   SERVER_HELLO_DONE,
   withDowngradeSentinel,
   writeCertificate12,
+  writeNewSessionTicket12,
   writeServerHello12,
   writeServerKeyExchange,
 } from './messages12.ts'
@@ -25,16 +26,34 @@ const NOTHING_OFFERED = {
   hasExtendedMasterSecret: false,
   hasRenegotiationInfo: false,
   hasPointFormats: false,
+  sessionTicket: undefined,
 }
-const fields = { random, suite, offered: NOTHING_OFFERED, alpnProtocol: undefined, hasServerName: false }
+const fields = {
+  random,
+  sessionId: new Uint8Array(0),
+  suite,
+  offered: NOTHING_OFFERED,
+  alpnProtocol: undefined,
+  hasServerName: false,
+  hasSessionTicket: false,
+}
 
 test('a ServerHello answers what was offered, in full', () => {
-  const offered = { hasExtendedMasterSecret: true, hasRenegotiationInfo: true, hasPointFormats: true }
-  const message = writeServerHello12({ ...fields, offered, alpnProtocol: 'h2', hasServerName: true })
+  const offered = {
+    hasExtendedMasterSecret: true,
+    hasRenegotiationInfo: true,
+    hasPointFormats: true,
+    sessionTicket: of('aa'),
+  }
+  const answer = { alpnProtocol: 'h2', hasServerName: true, hasSessionTicket: true, sessionId: of('0102') }
+  const message = writeServerHello12({ ...fields, ...answer, offered })
   assert.equal(
     hex(message),
-    `02000044 0303 ${hex(random)} 00 c02f 00
-      001c 0000 0000 ff01 0001 00 0017 0000 000b 0002 0100 0010 0005 0003 02 6832`.replaceAll(/\s/g, ''),
+    `0200004a 0303 ${hex(random)} 02 0102 c02f 00
+      0020 0000 0000 ff01 0001 00 0017 0000 000b 0002 0100 0023 0000 0010 0005 0003 02 6832`.replaceAll(
+      /\s/g,
+      '',
+    ),
   )
 })
 
@@ -56,6 +75,14 @@ test('Certificate, ServerKeyExchange and ServerHelloDone have the form of RFC 52
   assert.equal(hex(SERVER_HELLO_DONE), '0e000000')
   const content = keyExchangeContent({ client: of('01'), server: of('02') }, parameters)
   assert.equal(hex(content), '01020300170404010203')
+})
+
+test('NewSessionTicket has the form of RFC 5077, also without a ticket', () => {
+  assert.equal(
+    hex(writeNewSessionTicket12(64_800, of('aabb'))),
+    '0400000800 00fd20 0002 aabb'.replaceAll(' ', ''),
+  )
+  assert.equal(hex(writeNewSessionTicket12(64_800, undefined)), '04000006000000000000')
 })
 
 test('ClientKeyExchange holds one point and nothing else', () => {
@@ -90,7 +117,9 @@ for (const { name, extensions, suites, expected } of [
     extensions: '000b 0003 02 0100',
     expected: { hasPointFormats: true },
   },
-  { name: 'unknown extensions', extensions: '1a1a 0001 00 0023 0000', expected: {} },
+  { name: 'unknown extensions', extensions: '1a1a 0001 00 0016 0000', expected: {} },
+  { name: 'no ticket yet', extensions: '0023 0000', expected: { sessionTicket: of('') } },
+  { name: 'a ticket', extensions: '0023 0002 aabb', expected: { sessionTicket: of('aabb') } },
 ]) {
   test(`TLS 1.2 extensions: ${name}`, () => {
     assert.deepEqual(readHelloExtensions12(hello(extensions, suites)), { ...NOTHING_OFFERED, ...expected })

@@ -1,4 +1,4 @@
-// The messages of a TLS 1.2 server handshake. RFC 5246 §7.4, RFC 8422 §5.
+// The messages of a TLS 1.2 server handshake. RFC 5246 §7.4, RFC 8422 §5, RFC 5077 §3.3.
 import { DecodeError, Reader, Writer } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
 import { ExtensionType } from '../handshake/extension-type.ts'
@@ -27,39 +27,45 @@ export function withDowngradeSentinel(random: Uint8Array): Uint8Array {
 
 export interface ServerHello12Fields {
   readonly random: Uint8Array
+  /** The client's in a resumption, else empty: nothing is kept here that could be resumed by it. RFC 5077 §3.4. */
+  readonly sessionId: Uint8Array
   readonly suite: CipherSuite12
   /** What the client offered. */
   readonly offered: HelloExtensions12
   readonly alpnProtocol: string | undefined
   readonly hasServerName: boolean
+  /** Whether NewSessionTicket will follow. */
+  readonly hasSessionTicket: boolean
 }
 
 /**
  *     struct {
  *         ProtocolVersion server_version = 0x0303;
  *         Random random;
- *         SessionID session_id;                 empty: nothing is kept here that could be resumed
+ *         SessionID session_id;
  *         CipherSuite cipher_suite;
  *         CompressionMethod compression_method = 0;
  *         Extension extensions<0..2^16-1>;      left out when empty
  *     } ServerHello;
  */
 export function writeServerHello12(fields: ServerHello12Fields): Uint8Array {
-  const { random, suite } = fields
+  const { random, sessionId, suite } = fields
   const extensions = serverHelloExtensions(fields)
   return message(HandshakeType.server_hello, (body) => {
-    body.u16(TLS12).opaque(random).u8(0).u16(suite.code).u8(NULL_COMPRESSION)
+    body.u16(TLS12).opaque(random).opaque8(sessionId).u16(suite.code).u8(NULL_COMPRESSION)
     if (extensions.length > 0) body.opaque16(extensions)
   })
 }
 
 /** Answers to what the client offered, nothing else. RFC 5246 §7.4.1.4. */
-function serverHelloExtensions({ offered, alpnProtocol, hasServerName }: ServerHello12Fields): Uint8Array {
+function serverHelloExtensions(fields: ServerHello12Fields): Uint8Array {
+  const { offered, alpnProtocol, hasServerName, hasSessionTicket } = fields
   const writer = new Writer(64)
   if (hasServerName) writer.u16(ExtensionType.server_name).u16(0)
   if (offered.hasRenegotiationInfo) writer.u16(ExtensionType.renegotiation_info).u16(1).u8(0)
   if (offered.hasExtendedMasterSecret) writer.u16(ExtensionType.extended_master_secret).u16(0)
   if (offered.hasPointFormats) writer.u16(ExtensionType.ec_point_formats).u16(2).u8(1).u8(0)
+  if (hasSessionTicket) writer.u16(ExtensionType.session_ticket).u16(0)
   if (alpnProtocol !== undefined) {
     const name = Uint8Array.from(alpnProtocol, (char) => char.charCodeAt(0))
     writer.u16(ExtensionType.application_layer_protocol_negotiation)
@@ -131,4 +137,15 @@ export function readClientKeyExchange(body: Uint8Array): Uint8Array {
       throw new TlsError('ERR_TLS_DECODE', { detail: `ClientKeyExchange: ${error.message}`, cause: error })
     throw error
   }
+}
+
+/**
+ * `struct { uint32 ticket_lifetime_hint; opaque ticket<0..2^16-1>; } NewSessionTicket;` RFC 5077 §3.3.
+ *
+ * @param ticket undefined: there is none after all, though ServerHello promised one.
+ */
+export function writeNewSessionTicket12(lifetimeSeconds: number, ticket: Uint8Array | undefined): Uint8Array {
+  return message(HandshakeType.new_session_ticket, (body) =>
+    body.u32(ticket === undefined ? 0 : lifetimeSeconds).opaque16(ticket ?? new Uint8Array(0)),
+  )
 }

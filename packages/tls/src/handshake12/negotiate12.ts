@@ -4,7 +4,7 @@ import type { EphemeralKey } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { ClientHello } from '../handshake/client-hello.ts'
 import type { NamedGroup } from '../handshake/named-group.ts'
-import { selectAlpnProtocol, selectSuite, selectTenant } from '../handshake/negotiate.ts'
+import { selectSuite } from '../handshake/negotiate.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import type { ServerContext } from '../server-context.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
@@ -17,16 +17,21 @@ export interface Choice12 {
   readonly group: NamedGroup12
   readonly credential: Credential
   readonly scheme: SignatureSchemeName
-  readonly alpnProtocol: string | undefined
 }
 
-/** @throws {TlsError} with the alert that says what was not in common. */
-export function negotiate12(hello: ClientHello, context: ServerContext): Choice12 {
-  const credentials = selectTenant(hello, context, 'ERR_TLS_HANDSHAKE_FAILURE')
+/**
+ * What a full handshake is done with.
+ *
+ * @param credentials those that answer to the server name, in order of preference.
+ * @throws {TlsError} ERR_TLS_HANDSHAKE_FAILURE
+ */
+export function negotiate12(
+  hello: ClientHello,
+  context: ServerContext,
+  credentials: readonly Credential[],
+): Choice12 {
   const group = selectGroup12(hello, context.groups)
-  const authentication = selectAuthentication12(hello, credentials, context.cipherSuites12)
-  const alpnProtocol = selectAlpnProtocol(hello, context.alpnProtocols)
-  return { ...authentication, group, alpnProtocol }
+  return { ...selectAuthentication12(hello, credentials, context.cipherSuites12), group }
 }
 
 /** A client that names no groups could be anything: RFC 8422 §4 lets us guess, and we do not. */

@@ -1,202 +1,112 @@
-// The TLS 1.2 server handshake, in the order of RFC 5246 §7.3 with the key exchange of RFC 8422. A generator, as that of
-// TLS 1.3.
+// The TLS 1.2 server handshake, in the order of RFC 5246 §7.3. A generator, as that of TLS 1.3.
 //
-//     ClientHello ─▶ signature asked for ─▶ ServerHello, Certificate ─▶ ServerKeyExchange, ServerHelloDone
-//        ─▶ ClientKeyExchange, [ChangeCipherSpec], Finished ─▶ [ChangeCipherSpec], Finished
-import { equalSecrets, type EphemeralKey, verifySignature } from '../crypto-provider.ts'
+//     full:     ClientHello ─▶ signature asked for ─▶ ServerHello, Certificate ─▶ ServerKeyExchange, ServerHelloDone
+//                  ─▶ ClientKeyExchange, Finished ─▶ Finished
+//     resumed:  ClientHello ─▶ ServerHello, Finished ─▶ Finished
 import { refuse } from '../errors.ts'
-import { HandshakeType } from '../handshake/handshake-type.ts'
 import { hkdf } from '../handshake/key-schedule.ts'
-import { checkShare, sharedSecretOf } from '../handshake/named-group.ts'
-import { writeFinished } from '../handshake/server-messages.ts'
+import type { GroupName } from '../handshake/named-group.ts'
 import type { Established, Session } from '../handshake/session.ts'
-import { SIGNATURE_SCHEMES } from '../handshake/signature-scheme.ts'
-import {
-  type FirstHello,
-  type Handshake,
-  type Steps,
-  wantChangeCipherSpec,
-  wantMessage,
-  wantSignature,
-} from '../handshake/steps.ts'
+import { type FirstHello, type Handshake, sendMessage, type Steps } from '../handshake/steps.ts'
 import { Transcript } from '../handshake/transcript.ts'
-import { RecordProtection12 } from '../record/record-protection12.ts'
-import { type HelloExtensions12, readHelloExtensions12 } from './hello-extensions12.ts'
-import { MasterSecret, type Randoms, VERIFY_DATA_BYTES } from './master-secret.ts'
-import {
-  ecdhParameters,
-  keyExchangeContent,
-  readClientKeyExchange,
-  SERVER_HELLO_DONE,
-  withDowngradeSentinel,
-  writeServerHello12,
-  writeServerKeyExchange,
-} from './messages12.ts'
+import { offerShare, receiveShare, sendServerKeyExchange } from './ecdhe-key-exchange.ts'
+import { exchangeFinished } from './finished12.ts'
+import { greet, type Greeting12, sendServerHello12 } from './greeting12.ts'
+import { MasterSecret } from './master-secret.ts'
+import { SERVER_HELLO_DONE } from './messages12.ts'
 import { type Choice12, negotiate12 } from './negotiate12.ts'
+import { acceptTicket12, canTicket, type Resumption12 } from './resumption12.ts'
 
 export function* serverHandshake12(handshake: Handshake, first: FirstHello): Steps<Established> {
-  const { channel } = handshake
+  const { context } = handshake
   const greeting = greet(handshake, first)
-  const { choice, transcript, randoms } = greeting
-  admit(handshake, choice)
-  const key = choice.group.generate()
-  const parameters = ecdhParameters(choice.group, key.share)
-  const content = keyExchangeContent(randoms, parameters)
-  // The signature covers the randoms and our share only: it is asked for before anything else is done.
-  requestSignature(handshake, greeting, content)
-  sendServerHello(handshake, greeting)
-  const signature = yield* wantSignature()
-  sendServerKeyExchange(handshake, greeting, { parameters, content, signature })
-  const master = yield* receiveClientKeyExchange(greeting, key)
-  const keys = master.keys(choice.suite, randoms)
-  const reads = new RecordProtection12(choice.suite, keys.client)
-  const writes = new RecordProtection12(choice.suite, keys.server)
-  let isEstablished = false
-  // However it ends, also by a return() from outside while it waits, no secret stays behind.
+  const { hello, offered, credentials } = greeting
+  const resumption = acceptTicket12(context, hello, offered, credentials)
+  if (resumption === undefined) {
+    const choice = negotiate12(hello, context, credentials)
+    admit(handshake, choice.group.name)
+    return yield* fullHandshake(handshake, greeting, choice)
+  }
   try {
-    yield* wantChangeCipherSpec()
-    channel.protectReads(reads)
-    yield* receiveFinished(greeting, master)
-    channel.sendChangeCipherSpec()
-    channel.protectWrites(writes)
-    channel.sendHandshake(writeFinished(master.verifyData('server', transcript.digest())))
-    isEstablished = true
-    return { session: sessionOf(greeting), traffic: undefined }
+    admit(handshake, undefined)
+    return yield* resumedHandshake(handshake, greeting, resumption)
   } finally {
-    master.wipe()
-    if (!isEstablished) {
-      reads.wipe()
-      writes.wipe()
-    }
+    resumption.master.wipe()
   }
 }
 
-/** All that is decided by the client's hello. */
-interface Greeting {
-  readonly serverName: string
-  readonly offered: HelloExtensions12
-  readonly choice: Choice12
-  readonly transcript: Transcript
-  readonly randoms: Randoms
-}
-
-function greet({ context }: Handshake, { hello, message }: FirstHello): Greeting {
-  const offered = readHelloExtensions12(hello)
-  const choice = negotiate12(hello, context)
-  const transcript = new Transcript(choice.suite.hash)
-  transcript.add(message.bytes)
-  const randoms = {
-    // A copy: the hello is a view of received bytes that are gone when the next message comes.
-    client: new Uint8Array(hello.random),
-    // RFC 8446 §4.1.3: there is no listener without TLS 1.3.
-    server: withDowngradeSentinel(context.random(RANDOM_BYTES)),
-  }
-  return { serverName: hello.serverName, offered, choice, transcript, randoms }
-}
-
-const RANDOM_BYTES = 32
-
-/** Everything that is free has been checked: from here on the client costs us. */
-function admit({ context, clientAddress }: Handshake, { group }: Choice12): void {
-  const refusal = context.admission.refusal({ isResumed: false, group: group.name, clientAddress })
+/** Everything that is free has been checked: from here on the client costs us. @param group undefined: a resumption. */
+function admit({ context, clientAddress }: Handshake, group: GroupName | undefined): void {
+  const refusal = context.admission.refusal({ isResumed: group === undefined, group, clientAddress })
   if (refusal !== undefined) refuse('ERR_TLS_NOT_ADMITTED', refusal)
 }
 
-function sessionOf({ serverName, choice }: Greeting): Session {
-  return {
-    protocol: 'TLSv1.2',
-    serverName,
-    alpnProtocol: choice.alpnProtocol,
-    cipherSuite: choice.suite.name,
-    group: choice.group.name,
-    isResumed: false,
-    signatureScheme: choice.scheme,
-    credential: choice.credential,
-    usedHelloRetryRequest: false,
-  }
+function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choice12): Steps<Established> {
+  const { suite, credential } = choice
+  const { serverName, randoms } = greeting
+  const hasSessionTicket = canTicket(handshake.context, greeting.offered)
+  const transcript = new Transcript(suite.hash)
+  transcript.add(greeting.message)
+  const share = offerShare(handshake, greeting, choice)
+  // ServerHello and Certificate do not wait for the signature.
+  sendServerHello12(handshake, greeting, transcript, { suite, isResumed: false, hasSessionTicket })
+  sendMessage(handshake, transcript, credential.tls12.certificateMessage)
+  yield* sendServerKeyExchange(handshake, transcript, choice, share)
+  sendMessage(handshake, transcript, SERVER_HELLO_DONE)
+  const premaster = yield* receiveShare(transcript, choice, share)
+  const master = masterSecret(greeting, choice, premaster, transcript)
+  const ticketed = hasSessionTicket ? { serverName, credential, fullHandshakeAtMs: undefined } : undefined
+  yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'client')
+  return { session: sessionOf(greeting, choice, choice), traffic: undefined }
 }
 
-function requestSignature(
-  { channel, clientAddress }: Handshake,
-  { serverName, choice }: Greeting,
-  content: Uint8Array,
-): void {
-  channel.requestSignature({
-    keyId: choice.credential.keyId,
-    scheme: SIGNATURE_SCHEMES[choice.scheme].code,
-    content,
-    purpose: 'tls12-ske',
-    serverName,
-    clientAddress,
-    deadlineMs: 0,
-  })
-}
-
-/** ServerHello and Certificate, RFC 5246 §7.4.1.3 and §7.4.2: they do not wait for the signature. */
-function sendServerHello({ channel }: Handshake, greeting: Greeting): void {
-  const { serverName, offered, choice, transcript, randoms } = greeting
-  const serverHello = writeServerHello12({
-    random: randoms.server,
-    suite: choice.suite,
-    offered,
-    alpnProtocol: choice.alpnProtocol,
-    hasServerName: serverName !== '',
-  })
-  const { certificateMessage } = choice.credential.tls12
-  for (const message of [serverHello, certificateMessage]) {
-    transcript.add(message)
-    channel.sendHandshake(message)
-  }
-}
-
-/** RFC 8422 §5.4. A wrong signature is the signer's failure, not the client's; it must not leave the process. */
-function sendServerKeyExchange(
-  { context, channel }: Handshake,
-  { choice: { credential, scheme }, transcript }: Greeting,
-  { parameters, content, signature }: Record<'parameters' | 'content' | 'signature', Uint8Array>,
-): void {
-  const { hash, keyType, tls13 } = SIGNATURE_SCHEMES[scheme]
-  const isDue = context.signatureChecks.isDue(credential.publicKey.asymmetricKeyType)
-  const pss = keyType === 'rsa' && tls13
-  if (isDue && !verifySignature(credential.publicKey, { hash, pss }, content, signature)) {
-    context.signatureChecks.foundWrong()
-    refuse('ERR_TLS_SIGNER_WRONG', scheme)
-  }
-  for (const message of [writeServerKeyExchange(parameters, scheme, signature), SERVER_HELLO_DONE]) {
-    transcript.add(message)
-    channel.sendHandshake(message)
-  }
-}
-
-/** RFC 8422 §5.7, then the master secret: extended (RFC 7627) where the client knows it. */
-function* receiveClientKeyExchange(
-  { offered, choice, transcript, randoms }: Greeting,
-  key: EphemeralKey,
-): Steps<MasterSecret> {
-  const { group, suite } = choice
-  const { body, bytes } = yield* wantMessage({
-    type: HandshakeType.client_key_exchange,
-    maxBytes: 1 + group.shareBytes,
-    isExact: true,
-  })
-  const point = readClientKeyExchange(body)
-  checkShare(group, point)
-  transcript.add(bytes)
-  const premaster = sharedSecretOf({ sharedSecret: () => key.sharedSecret(point) }, group)
+/** Extended (RFC 7627 §4) where the client knows it. @param premaster wiped here */
+function masterSecret(
+  { offered, randoms }: Greeting12,
+  { suite }: Choice12,
+  premaster: Uint8Array,
+  transcript: Transcript,
+): MasterSecret {
   const kdf = hkdf(suite.hash)
   return offered.hasExtendedMasterSecret
     ? MasterSecret.extended(kdf, premaster, transcript.digest())
     : MasterSecret.ofRandoms(kdf, premaster, randoms)
 }
 
-/** The client's Finished. RFC 5246 §7.4.9. */
-function* receiveFinished({ transcript }: Greeting, master: MasterSecret): Steps<void> {
-  const expected = master.verifyData('client', transcript.digest())
-  const { body, bytes } = yield* wantMessage({
-    type: HandshakeType.finished,
-    maxBytes: VERIFY_DATA_BYTES,
-    isExact: true,
+/** The abbreviated handshake of RFC 5077 §3.1: nothing asymmetric, nothing signed. */
+function* resumedHandshake(
+  handshake: Handshake,
+  greeting: Greeting12,
+  { suite, master, credential, fullHandshakeAtMs, isRenewalDue }: Resumption12,
+): Steps<Established> {
+  const { serverName, randoms } = greeting
+  const transcript = new Transcript(suite.hash)
+  transcript.add(greeting.message)
+  sendServerHello12(handshake, greeting, transcript, {
+    suite,
+    isResumed: true,
+    hasSessionTicket: isRenewalDue,
   })
-  if (!equalSecrets(body, expected)) refuse('ERR_TLS_DECRYPT', 'Finished does not verify')
-  transcript.add(bytes)
+  const ticketed = isRenewalDue ? { serverName, credential, fullHandshakeAtMs } : undefined
+  yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'server')
+  return { session: sessionOf(greeting, { suite, credential }, undefined), traffic: undefined }
+}
+
+/** @param choice undefined: a resumption. */
+function sessionOf(
+  { serverName, alpnProtocol }: Greeting12,
+  { suite, credential }: Pick<Choice12, 'suite' | 'credential'>,
+  choice: Choice12 | undefined,
+): Session {
+  return {
+    protocol: 'TLSv1.2',
+    serverName,
+    alpnProtocol,
+    cipherSuite: suite.name,
+    group: choice?.group.name,
+    isResumed: choice === undefined,
+    signatureScheme: choice?.scheme,
+    credential,
+    usedHelloRetryRequest: false,
+  }
 }

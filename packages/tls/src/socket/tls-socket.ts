@@ -79,8 +79,10 @@ export class TlsSocket extends Duplex {
     return { name: openSslName(cipherSuite), standardName: cipherSuite, version: protocol }
   }
 
-  getEphemeralKeyInfo(): { type: 'ECDH'; name: string } {
-    return { type: 'ECDH', name: this.session.group }
+  /** Empty where there was no key exchange, as in `node:tls`. */
+  getEphemeralKeyInfo(): { type: 'ECDH'; name: string } | Record<string, never> {
+    const { group } = this.session
+    return group === undefined ? {} : { type: 'ECDH', name: group }
   }
 
   /** No client certificate is asked for: empty, as in `node:tls`. */

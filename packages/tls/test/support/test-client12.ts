@@ -19,20 +19,23 @@ import type { HandshakeMessage, ReceivedAlert } from './test-client.ts'
 
 export interface Client12Options {
   readonly hello?: Partial<Hello>
+  /** Offer session_ticket, which asks for one. Default: if there is a session to resume. */
+  readonly hasSessionTicket?: boolean
+  /** Offer to resume it. */
+  readonly session?: Session12
   /** Offer extended_master_secret. Default true. */
   readonly hasExtendedMasterSecret?: boolean
   /** Answer ServerHelloDone. Default true. */
   readonly autoFinish?: boolean
 }
 
-/** In the order they may come in. */
-const FLIGHT = [
-  MESSAGE.server_hello,
-  MESSAGE.certificate,
-  MESSAGE.server_key_exchange,
-  MESSAGE.server_hello_done,
-  MESSAGE.finished,
-] as const
+/** What a client remembers to resume with. */
+export interface Session12 {
+  readonly ticket: Uint8Array
+  readonly lifetimeSeconds: number
+  readonly master: Uint8Array
+  readonly suite: Suite12
+}
 
 /** What a browser sends besides the fields of {@link Hello}. */
 export const EXTENDED_MASTER_SECRET: Extension = {
@@ -42,7 +45,12 @@ export const EXTENDED_MASTER_SECRET: Extension = {
 export const RENEGOTIATION_INFO: Extension = { type: EXTENSION.renegotiation_info, body: u8(0) }
 export const POINT_FORMATS: Extension = { type: EXTENSION.ec_point_formats, body: vector8(u8(0)) }
 
-export function defaultHello12(hasExtendedMasterSecret = true): Hello {
+export function defaultHello12({
+  hasExtendedMasterSecret = true,
+  session,
+  hasSessionTicket = session !== undefined,
+}: Client12Options = {}): Hello {
+  const ticket = { type: EXTENSION.session_ticket, body: session?.ticket ?? new Uint8Array(0) }
   return {
     ...defaultHello(),
     suites: Object.values(SUITE12),
@@ -55,7 +63,12 @@ export function defaultHello12(hasExtendedMasterSecret = true): Hello {
       SCHEME.rsa_pkcs1_sha1,
     ],
     groups: [GROUP.x25519, GROUP.secp256r1, GROUP.secp384r1],
-    extra: [...(hasExtendedMasterSecret ? [EXTENDED_MASTER_SECRET] : []), RENEGOTIATION_INFO, POINT_FORMATS],
+    extra: [
+      ...(hasExtendedMasterSecret ? [EXTENDED_MASTER_SECRET] : []),
+      RENEGOTIATION_INFO,
+      POINT_FORMATS,
+      ...(hasSessionTicket ? [ticket] : []),
+    ],
   }
 }
 
@@ -66,6 +79,10 @@ export class TestClient12 {
   readonly alerts: ReceivedAlert[] = []
   readonly messages: HandshakeMessage[] = []
   readonly data: Uint8Array[] = []
+  /** What the server made of {@link Client12Options.session}. */
+  isResumed = false
+  /** A NewSessionTicket: what to resume with. */
+  session: Session12 | undefined
   suite: Suite12 | undefined
   group: number | undefined
   scheme: number | undefined
@@ -90,7 +107,7 @@ export class TestClient12 {
 
   constructor(options: Client12Options = {}) {
     this.options = options
-    this.hello = { ...defaultHello12(options.hasExtendedMasterSecret), ...options.hello }
+    this.hello = { ...defaultHello12(options), ...options.hello }
   }
 
   // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,6 +153,7 @@ export class TestClient12 {
   /** Counts a ClientKeyExchange that a test sends in its own way. */
   exchanged(bytes: Uint8Array): this {
     this.transcript.push(bytes)
+    this.#master = this.#masterSecret()
     this.#deriveKeys()
     return this
   }
@@ -158,7 +176,7 @@ export class TestClient12 {
   finish(bytes: Uint8Array = this.finishedMessage()): this {
     this.record(RECORD.handshake, bytes)
     this.transcript.push(bytes)
-    this.state = 'server finished'
+    this.state = this.isResumed ? 'connected' : 'server finished'
     return this
   }
 
@@ -216,7 +234,10 @@ export class TestClient12 {
   }
 
   #receiveChangeCipherSpec(content: Uint8Array): void {
-    if (this.state !== 'server finished' || this.readKeys !== undefined || toHex(content) !== '01')
+    this.#noticeResumption()
+    const isTurn = this.isResumed ? this.state === 'server flight' : this.state === 'server finished'
+    const isTicketDue = this.extensions.has(EXTENSION.session_ticket) && this.session === undefined
+    if (!isTurn || isTicketDue || this.readKeys !== undefined || toHex(content) !== '01')
       throw new Error(`change_cipher_spec ${toHex(content)} in state ${this.state}`)
     this.readKeys = this.#pendingReadKeys
   }
@@ -231,12 +252,34 @@ export class TestClient12 {
       const body = new Uint8Array(reader.opaque(length))
       const bytes = new Uint8Array(this.#handshake.subarray(0, 4 + length))
       this.#handshake = this.#handshake.subarray(4 + length)
-      if (FLIGHT[this.messages.length] !== type)
-        throw new Error(`message ${type} after ${this.messages.length} others`)
+      if (type === MESSAGE.new_session_ticket) this.#noticeResumption()
+      if (!this.#mayCome(type)) throw new Error(`message ${type} after ${this.messages.length} others`)
       this.messages.push({ type, body })
       this.#receiveMessage(type, body)
       this.transcript.push(bytes)
       if (type === MESSAGE.server_hello_done) this.#answer()
+      if (type === MESSAGE.finished && this.isResumed) this.#answerFinished()
+    }
+  }
+
+  /** RFC 5246 §7.3, RFC 5077 §3.1. */
+  #mayCome(type: number): boolean {
+    const last = this.messages.at(-1)?.type
+    const willTicket = this.extensions.has(EXTENSION.session_ticket)
+    const beforeFinished = willTicket ? MESSAGE.new_session_ticket : MESSAGE.finished
+    switch (last) {
+      case undefined:
+        return type === MESSAGE.server_hello
+      case MESSAGE.server_hello:
+        return type === (this.isResumed ? beforeFinished : MESSAGE.certificate)
+      case MESSAGE.certificate:
+        return type === MESSAGE.server_key_exchange
+      case MESSAGE.server_key_exchange:
+        return type === MESSAGE.server_hello_done
+      case MESSAGE.server_hello_done:
+        return type === beforeFinished && this.state === 'server finished'
+      default:
+        return last === MESSAGE.new_session_ticket && type === MESSAGE.finished
     }
   }
 
@@ -245,6 +288,7 @@ export class TestClient12 {
     if (type === MESSAGE.server_hello) this.#readServerHello(reader)
     else if (type === MESSAGE.certificate) this.#readCertificate(reader)
     else if (type === MESSAGE.server_key_exchange) this.#readServerKeyExchange(reader)
+    else if (type === MESSAGE.new_session_ticket) this.#readNewSessionTicket(reader)
     else if (type === MESSAGE.finished) this.#readFinished(reader)
     reader.end()
   }
@@ -254,11 +298,18 @@ export class TestClient12 {
     if (this.options.autoFinish !== false) this.exchangeKeys().changeCipherSpec().finish()
   }
 
+  #answerFinished(): void {
+    this.state = 'server done'
+    if (this.options.autoFinish !== false) this.changeCipherSpec().finish()
+  }
+
   #readServerHello(reader: Reader): void {
     if (reader.u16() !== 0x0303) throw new Error('ServerHello.server_version')
     this.serverRandom = new Uint8Array(reader.opaque(32))
     this.serverSessionId = new Uint8Array(reader.opaque8())
-    if (this.serverSessionId.length > 0 && toHex(this.serverSessionId) === toHex(this.hello.sessionId))
+    const isEchoed = toHex(this.serverSessionId) === toHex(this.hello.sessionId)
+    this.isResumed = isEchoed && this.serverSessionId.length > 0
+    if (this.isResumed && this.options.session === undefined)
       throw new Error('a resumption that was not offered')
     this.suite = suite12Of(reader.u16())
     if (!this.hello.suites.includes(this.suite.code)) throw new Error('a suite that was not offered')
@@ -267,9 +318,34 @@ export class TestClient12 {
     const offered = this.hello.arrange([...this.hello.extra]).map(({ type }) => type)
     for (const type of this.extensions.keys()) {
       const isField = type === EXTENSION.server_name || type === EXTENSION.alpn
+      if (this.isResumed && type === EXTENSION.server_name) throw new Error('server_name in a resumption')
       const isScsv = type === EXTENSION.renegotiation_info && this.hello.suites.includes(0x00ff)
       if (!isField && !isScsv && !offered.includes(type)) throw new Error(`extension ${type} was not offered`)
     }
+    if (this.isResumed) this.#resume(this.options.session as Session12)
+  }
+
+  /** RFC 5077 §3.4: who sent no session id learns by what comes next. */
+  #noticeResumption(): void {
+    const isOpen = this.hello.sessionId.length === 0 && this.options.session !== undefined
+    if (!isOpen || this.isResumed || this.messages.at(-1)?.type !== MESSAGE.server_hello) return
+    this.isResumed = true
+    this.#resume(this.options.session)
+  }
+
+  #resume({ master, suite }: Session12): void {
+    if (this.suite?.code !== suite.code) throw new Error('a resumption with another suite')
+    if (!this.extensions.has(EXTENSION.extended_master_secret))
+      throw new Error('a resumption without extended_master_secret')
+    this.#master = master
+    this.#deriveKeys()
+  }
+
+  /** RFC 5077 §3.3. */
+  #readNewSessionTicket(reader: Reader): void {
+    const lifetimeSeconds = reader.u32()
+    const ticket = new Uint8Array(reader.opaque16())
+    this.session = { ticket, lifetimeSeconds, master: this.#master, suite: this.#suite() }
   }
 
   #readCertificate(reader: Reader): void {
@@ -298,20 +374,24 @@ export class TestClient12 {
     if (this.readKeys === undefined) throw new Error('Finished without protection')
     if (toHex(reader.opaque(12)) !== toHex(this.#verifyData('server finished')))
       throw new Error("the server's Finished is wrong")
-    this.state = 'connected'
+    if (!this.isResumed) this.state = 'connected'
   }
 
   // ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #masterSecret(): Uint8Array {
+    const { hash } = this.#suite()
+    const premaster = (this.#key as ClientKey).derive(this.#serverShare)
+    return this.extensions.has(EXTENSION.extended_master_secret)
+      ? prf(hash, premaster, 'extended master secret', hashOf(hash, ...this.transcript), 48)
+      : prf(hash, premaster, 'master secret', concat(this.hello.random, this.serverRandom), 48)
+  }
+
   #deriveKeys(): void {
     const suite = this.#suite()
     const { hash, keyBytes, ivBytes } = suite
-    const premaster = (this.#key as ClientKey).derive(this.#serverShare)
     const client = this.hello.random
     const server = this.serverRandom
-    this.#master = this.extensions.has(EXTENSION.extended_master_secret)
-      ? prf(hash, premaster, 'extended master secret', hashOf(hash, ...this.transcript), 48)
-      : prf(hash, premaster, 'master secret', concat(client, server), 48)
     const length = 2 * (keyBytes + ivBytes)
     const block = new Reader(prf(hash, this.#master, 'key expansion', concat(server, client), length))
     const keys = [block.opaque(keyBytes), block.opaque(keyBytes)] as const
