@@ -4,12 +4,18 @@ import { edgeBulk } from './edge-bulk.ts'
 import { keylessFull } from './keyless-full.ts'
 import { signDigest } from './sign-digest.ts'
 import { type Bench, printResults, type Result, writeResults } from './support/report.ts'
-import { tls13Full } from './tls13-full.ts'
+import { tlsBulk } from './tls-bulk.ts'
+import { tlsHandshakes } from './tls-handshakes.ts'
+import { tlsIdleMemory } from './tls-idle-memory.ts'
+import { tls13RemoteSigner } from './tls13-remote-signer.ts'
 
 /** Some benches give several results: ids select a bench by either. */
 const BENCHES: readonly (Bench & { readonly ids?: readonly string[] })[] = [
   { ...signDigest, ids: ['sign-p256', 'sign-rsa2048'] },
-  tls13Full,
+  ...tlsHandshakes,
+  tls13RemoteSigner,
+  tlsBulk,
+  tlsIdleMemory,
   keylessFull,
   edgeBulk,
 ]

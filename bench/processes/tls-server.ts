@@ -1,53 +1,128 @@
-// A TLS 1.3 server in a process of its own, ours or Node's, that reports the CPU time it used. Nothing is served: the
-// handshake is all the work.
+// A TLS server in a process of its own, ours or Node's, that tells what CPU time and memory it used.
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo, Server } from 'node:net'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createServer as createNodeServer } from 'node:tls'
-import { createCertificateStore, createLocalSigner, createTlsServer, loadCredential } from '@latchkey/tls'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import {
+  createCertificateStore,
+  createLocalSigner,
+  createTlsServer,
+  loadCredential,
+  type Signer,
+} from '@latchkey/tls'
 import { answerParent } from '../../test/support/child-side.ts'
 
-interface Start {
+export interface TlsServerStart {
   readonly engine: 'latchkey' | 'node'
   readonly certificatePem: string
   readonly privateKeyPem: string
+  /** Whether each connection gets a byte as soon as it is secure, and as many as it then asks for. */
+  readonly serves?: boolean
+  /** How long our signer takes to answer, as one does that is elsewhere. Default 0: in the same turn. */
+  readonly signerDelayMs?: number
 }
 
-answerParent(async ({ engine, certificatePem, privateKeyPem }: Start) => {
-  const server =
-    engine === 'node'
-      ? nodeServer(certificatePem, privateKeyPem)
-      : latchkeyServer(certificatePem, privateKeyPem)
+export interface MemoryReport {
+  readonly residentBytes: number
+  /** The JavaScript heap and what hangs on its objects outside. */
+  readonly heapBytes: number
+}
+
+export interface DelayReport {
+  /** Since the last question; the resolution of 1 ms included. */
+  readonly eventLoopP99Ms: number
+}
+
+const delays = monitorEventLoopDelay({ resolution: 1 })
+
+answerParent(async (question: TlsServerStart | { readonly memory: true } | { readonly delay: true }) => {
+  if ('memory' in question) return memory()
+  if ('delay' in question) return eventLoopDelay()
+  const server = question.engine === 'node' ? nodeServer(question) : latchkeyServer(question)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return { port: (server.address() as AddressInfo).port }
 })
 
-function latchkeyServer(certificatePem: string, privateKeyPem: string): Server {
+function latchkeyServer(start: TlsServerStart): Server {
+  const certificates = createCertificateStore({
+    hosts: [],
+    default: [loadCredential({ chain: start.certificatePem })],
+  })
+  return createTlsServer({ certificates, signer: signerOf(start) }, (socket) => serve(socket, start))
+}
+
+function signerOf({ certificatePem, privateKeyPem, signerDelayMs = 0 }: TlsServerStart): Signer {
   const signer = createLocalSigner([
     { privateKey: createPrivateKey(privateKeyPem), publicKey: createPublicKey(certificatePem) },
   ])
-  const certificates = createCertificateStore({
-    hosts: [],
-    default: [loadCredential({ chain: certificatePem })],
-  })
-  return createTlsServer({ certificates, signer }, (socket) => {
-    socket.on('error', () => {})
-    socket.resume()
-  })
+  if (signerDelayMs === 0) return signer
+  return {
+    sign: async (request, signal) => {
+      const signature = signer.sign(request, signal)
+      await delay(signerDelayMs)
+      return signature
+    },
+  }
 }
 
-/** The same group and suite. Node sends session tickets after each TLS 1.3 handshake, which cannot be switched off. */
-function nodeServer(certificatePem: string, privateKeyPem: string): Server {
+function nodeServer(start: TlsServerStart): Server {
   const options = {
-    cert: certificatePem,
-    key: privateKeyPem,
-    minVersion: 'TLSv1.3',
-    ecdhCurve: 'X25519',
-    ciphers: 'TLS_AES_128_GCM_SHA256',
+    cert: start.certificatePem,
+    key: start.privateKeyPem,
+    ecdhCurve: 'X25519MLKEM768:X25519',
+    ciphers: 'TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256',
   } as const
-  return createNodeServer(options, (socket) => {
-    socket.on('error', () => {})
+  return createNodeServer(options, (socket) => serve(socket, start))
+}
+
+const CHUNK = Buffer.alloc(64 * 1024, 'latchkey')
+
+function serve(socket: Duplex, { serves = false }: TlsServerStart): void {
+  socket.on('error', () => {})
+  if (!serves) {
     socket.resume()
-  })
+    return
+  }
+  socket.write('.')
+  socket.on('data', (asked: Buffer) => sendBytes(socket, Number(asked.toString())))
+}
+
+function sendBytes(socket: Duplex, count: number): void {
+  let left = count
+  const send = (): void => {
+    while (left > 0) {
+      const size = Math.min(left, CHUNK.length)
+      left -= size
+      if (!socket.write(size === CHUNK.length ? CHUNK : CHUNK.subarray(0, size))) {
+        socket.once('drain', send)
+        return
+      }
+    }
+  }
+  send()
+}
+
+/** What is left after collections: what the living connections hold. */
+async function memory(): Promise<MemoryReport> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let round = 0; round < 3; round++) {
+    collect()
+    await delay(50)
+  }
+  const { rss, heapUsed, external } = process.memoryUsage()
+  return { residentBytes: rss, heapBytes: heapUsed + external }
+}
+
+function eventLoopDelay(): DelayReport {
+  const eventLoopP99Ms = delays.percentile(99) / 1e6
+  delays.reset()
+  delays.enable()
+  return { eventLoopP99Ms }
 }

@@ -1,7 +1,7 @@
 // One line a bench, printed as a table and written to bench/out/latest.json.
 import { mkdirSync, writeFileSync } from 'node:fs'
 
-/** What a bench measured. `ratio` = ours against the peer of the same run, above 1 is better than the peer. */
+/** What a bench measured. `ratio` = ours against the peer of the same run. */
 export interface Result {
   readonly id: string
   readonly value: number
@@ -9,8 +9,10 @@ export interface Result {
   /** What it was measured against, and that one's value. */
   readonly peer: { readonly name: string; readonly value: number }
   readonly ratio: number
-  /** The least ratio we hold ourselves to; null: reported only. */
+  /** The ratio we hold ourselves to; null: reported only. */
   readonly goal: number | null
+  /** Whether the goal is the most the ratio may be, not the least. */
+  readonly isLessBetter: boolean
   readonly met: boolean
   /** Lowest and highest ratio of the rounds. */
   readonly spread: readonly [number, number]
@@ -29,15 +31,15 @@ export interface Round {
   readonly peer: number
 }
 
-/** The medians of interleaved rounds; every figure is "more is better". */
+export interface Summary extends Pick<Result, 'id' | 'unit' | 'goal' | 'note'> {
+  readonly peer: string
+  /** Default false. */
+  readonly isLessBetter?: boolean
+}
+
+/** The medians of interleaved rounds. */
 export function summarise(
-  {
-    id,
-    unit,
-    peer,
-    goal,
-    note,
-  }: { id: string; unit: string; peer: string; goal: number | null; note: string },
+  { id, unit, peer, goal, isLessBetter = false, note }: Summary,
   rounds: readonly Round[],
 ): Result {
   const ratios = rounds.map((round) => round.ours / round.peer)
@@ -49,7 +51,8 @@ export function summarise(
     peer: { name: peer, value: median(rounds.map((round) => round.peer)) },
     ratio,
     goal,
-    met: goal === null || ratio >= goal,
+    isLessBetter,
+    met: goal === null || (isLessBetter ? ratio <= goal : ratio >= goal),
     spread: [Math.min(...ratios), Math.max(...ratios)],
     note,
   }
@@ -64,12 +67,12 @@ function median(values: readonly number[]): number {
 }
 
 export function printResults(results: readonly Result[]): void {
-  const rows = results.map(({ id, value, unit, peer, ratio, goal, met, spread }) => [
+  const rows = results.map(({ id, value, unit, peer, ratio, goal, isLessBetter, met, spread }) => [
     id,
     `${format(value)} ${unit}`,
     `${format(peer.value)} (${peer.name})`,
     `${ratio.toFixed(2)} [${spread[0].toFixed(2)}–${spread[1].toFixed(2)}]`,
-    goal === null ? 'reported' : `≥ ${goal}`,
+    goal === null ? 'reported' : `${isLessBetter ? '≤' : '≥'} ${goal}`,
     goal === null ? '' : met ? 'met' : 'NOT MET',
   ])
   const table = [['bench', 'ours', 'peer', 'ratio [spread]', 'goal', ''], ...rows]

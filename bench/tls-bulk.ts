@@ -1,0 +1,25 @@
+// Application data after the handshake: what a server can send.
+import { type Bench, type Round, summarise } from './support/report.ts'
+import { type Side, startTlsServers } from './support/tls-servers.ts'
+
+const ROUNDS = 7
+const BYTES = 256 * 1024 * 1024
+const MEGABYTE = 1e6
+
+export const tlsBulk: Bench = {
+  id: 'tls-bulk',
+  about: 'MB sent a second of server CPU over one TLS 1.3 connection, ours against node:tls',
+  async run() {
+    await using servers = await startTlsServers()
+    const perCpuSecond = async (side: Side): Promise<number> =>
+      BYTES / MEGABYTE / (await servers.cpuSeconds(side, { work: 'download', count: BYTES }))
+    await perCpuSecond('ours')
+    await perCpuSecond('peer')
+    const rounds: Round[] = []
+    for (let round = 0; round < ROUNDS; round++)
+      rounds.push({ ours: await perCpuSecond('ours'), peer: await perCpuSecond('peer') })
+    const note =
+      'CPU of the server process, kernel included: written 64 kB at a time, AES-128-GCM, records of 16 kB.'
+    return [summarise({ id: 'tls-bulk', unit: 'MB/CPU-s', peer: 'node:tls', goal: 0.85, note }, rounds)]
+  },
+}
