@@ -358,3 +358,12 @@ export function openAes256Gcm(
 export function textHash(name: 'md5' | 'sha256', text: string): string {
   return hashOnce(name, text, 'hex')
 }
+
+/** Whether this Node's OpenSSL has MD5: not in FIPS mode. */
+export const hasMd5: boolean = (() => {
+  try {
+    return textHash('md5', '') !== ''
+  } catch {
+    return false
+  }
+})()

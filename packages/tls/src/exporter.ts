@@ -3,6 +3,34 @@ import { Writer } from '@latchkey/core'
 import { digest, type HashName } from './crypto-provider.ts'
 import type { Hkdf } from './handshake/key-schedule.ts'
 
+/** Gives keying material of one connection until it is wiped. */
+export interface Exporter {
+  /**
+   * @param context undefined: none, which only TLS 1.2 tells from an empty one
+   * @returns bytes the caller owns, and should wipe.
+   * @throws {RangeError} if the label or the length is out of range.
+   */
+  export(label: string, context: Uint8Array | undefined, length: number): Uint8Array
+  wipe(): void
+}
+
+/** That of TLS 1.3. @param secret the exporter_master_secret, taken over */
+export function exporter13(kdf: Hkdf, secret: Uint8Array): Exporter {
+  const expandLabel = anyExpandLabel(kdf)
+  return {
+    export: (label, context, length) =>
+      exportKeyingMaterial({
+        hash: kdf.hashName,
+        expandLabel,
+        secret,
+        label,
+        context: context ?? NONE,
+        length,
+      }),
+    wipe: () => secret.fill(0),
+  }
+}
+
 /** HKDF-Expand-Label(secret, label, context, length) with any label, `tls13 ` not included. RFC 8446 §7.1. */
 export type ExpandLabel = (
   secret: Uint8Array,

@@ -9,7 +9,9 @@ export {
 } from './credential/certificate-store.ts'
 export { type Credential, loadCredential } from './credential/credential.ts'
 export { TLS_ERRORS, TlsError, type TlsErrorCode } from './errors.ts'
+export type { Staples } from './credential/stapling.ts'
 export { CIPHER_SUITES, type CipherSuiteName } from './handshake/cipher-suite.ts'
+export type { Fingerprint } from './handshake/fingerprint.ts'
 export { type GroupName, NAMED_GROUPS } from './handshake/named-group.ts'
 export type { ProtocolName, Session } from './handshake/session.ts'
 export {
@@ -19,6 +21,8 @@ export {
 } from './handshake/signature-scheme.ts'
 export { CIPHER_SUITES12, type CipherSuite12Name } from './handshake12/cipher-suite12.ts'
 export type { Credential12 } from './handshake12/credential12.ts'
+export type { KeyLog } from './key-log.ts'
+export { noPadding, type PaddingPolicy, toMultipleOf } from './record/padding.ts'
 export { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
 export { createServerContext, type ServerContext, type ServerContextOptions } from './server-context.ts'
 export { createLocalSigner } from './signer/local-signer.ts'

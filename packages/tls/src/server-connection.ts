@@ -11,7 +11,9 @@
 // connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
 import { alertName, type AlertName, WARNING, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
+import type { Exporter } from './exporter.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
+import { type Fingerprint, fingerprint } from './handshake/fingerprint.ts'
 import { type HandshakeMessage, HandshakeType } from './handshake/handshake-type.ts'
 import { hkdf, wipeTrafficSecrets } from './handshake/key-schedule.ts'
 import { negotiatedHandshake } from './handshake/negotiated-handshake.ts'
@@ -19,7 +21,7 @@ import { TLS12, type TLS13 } from './handshake/protocol-version.ts'
 import { writeKeyUpdate } from './handshake/server-messages.ts'
 import type { Established, Session } from './handshake/session.ts'
 import type { HandshakeChannel, LateMessages, Steps } from './handshake/steps.ts'
-import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
+import { ContentType, MAX_INNER_PLAINTEXT_BYTES, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
 import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
 import type { Protection } from './record/protection.ts'
 import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
@@ -82,13 +84,15 @@ export class ServerConnection {
   /** undefined: no ClientHello has come yet. */
   #version: typeof TLS12 | typeof TLS13 | undefined
   #readProtection: Protection | undefined
-  readonly #writer = new RecordWriter()
+  readonly #writer: RecordWriter
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
   #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
   #lastSignatureId = 0
   #earlyDataBudget: number | undefined
+  #exporter: Exporter | undefined
   #serverName = ''
+  #fingerprint: Fingerprint | undefined
   #hasDecrypted = false
   #hasSeenClientHello = false
   #changeCipherSpecs = 0
@@ -107,7 +111,8 @@ export class ServerConnection {
     peer: { readonly clientAddress?: string | undefined } = {},
   ) {
     this.#handlers = handlers
-    this.#channel = this.#createChannel()
+    this.#writer = new RecordWriter(context.padding)
+    this.#channel = this.#createChannel(context)
     const steps = negotiatedHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
     this.#phase = { phase: 'handshaking', steps, waiting: { for: 'nothing' } }
     this.#run(() => this.#advance(undefined))
@@ -116,6 +121,11 @@ export class ServerConnection {
   /** What the client asked for, once its hello was read; empty if it named no server. */
   get serverName(): string {
     return this.#serverName
+  }
+
+  /** Of the ClientHello, if the context asks for it. */
+  get fingerprint(): Fingerprint | undefined {
+    return this.#fingerprint
   }
 
   /** Whether a whole ClientHello has come. */
@@ -163,8 +173,20 @@ export class ServerConnection {
     if (this.#phase.phase !== 'established' || this.#writeEnded) return
     this.#run(() => {
       this.#sendLate()
-      fillRecords(chunks, (pieces) => this.#sealApplicationData(pieces))
+      fillRecords(chunks, this.#writer.maxBytes, (pieces) => this.#sealApplicationData(pieces))
     })
+  }
+
+  /**
+   * Keying material bound to this connection. RFC 8446 §7.5, RFC 5705.
+   *
+   * @throws {TypeError} if the connection is not established, or is one of TLS 1.2 without extended_master_secret, which
+   * binds nothing (RFC 7627 §5.4).
+   * @throws {RangeError} if the label or the length is out of range.
+   */
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    if (this.#exporter === undefined) throw new TypeError('this connection has no keying material to export')
+    return this.#exporter.export(label, context, length)
   }
 
   /** Sends close_notify: nothing more will be written. Before the handshake is done it drops the connection. */
@@ -231,6 +253,8 @@ export class ServerConnection {
     if (phase.phase === 'handshaking' && phase.waiting.for !== 'nothing') endSteps(phase.steps)
     this.#readProtection?.wipe()
     this.#readProtection = undefined
+    this.#exporter?.wipe()
+    this.#exporter = undefined
     this.#writer.wipe()
     if (signature !== undefined) this.#handlers.cancelSign(signature.id)
     this.#handlers.closed(error)
@@ -286,17 +310,19 @@ export class ServerConnection {
     return answer
   }
 
-  #establish({ session, traffic }: Established): void {
+  #establish({ session, traffic, exporter }: Established): void {
     this.#phase = { phase: 'established', traffic }
+    this.#exporter = exporter
     // The handler may write at once: our Finished goes first.
     this.#writer.flushQueued()
     this.#handlers.established(session)
   }
 
-  #createChannel(): HandshakeChannel {
+  #createChannel({ fingerprints }: ServerContext): HandshakeChannel {
     return {
-      helloReceived: ({ serverName }) => {
-        this.#serverName = serverName
+      helloReceived: (hello) => {
+        this.#serverName = hello.serverName
+        if (fingerprints) this.#fingerprint = fingerprint(hello)
       },
       versionSelected: (version) => {
         this.#version = version
@@ -306,6 +332,7 @@ export class ServerConnection {
         this.#late = late
       },
       sendChangeCipherSpec: () => this.#writer.changeCipherSpec(),
+      limitRecords: (bytes) => this.#writer.limitProtected(bytes),
       protectWrites: (protection) => this.#protectWrites(protection),
       protectReads: (protection) => this.#protectReads(protection),
       skipEarlyData: (isExpected) => {
@@ -379,7 +406,7 @@ export class ServerConnection {
     }
     this.#hasDecrypted = true
     // RFC 8446 §5.4: the limit is on content, type and padding together.
-    if (inner.length > MAX_PLAINTEXT_BYTES + 1)
+    if (inner.length > MAX_INNER_PLAINTEXT_BYTES)
       refuse('ERR_TLS_RECORD_OVERFLOW', `inner plaintext of ${inner.length} bytes`)
     const end = contentLength(inner)
     const type = inner[end] as number

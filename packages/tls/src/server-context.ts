@@ -17,6 +17,8 @@ import {
 } from './handshake12/cipher-suite12.ts'
 import { TLS12, TLS13 } from './handshake/protocol-version.ts'
 import type { ProtocolName } from './handshake/session.ts'
+import type { KeyLog } from './key-log.ts'
+import type { PaddingPolicy } from './record/padding.ts'
 import type { TicketSealer } from './ticket/ticket-sealer.ts'
 import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
 
@@ -38,6 +40,12 @@ export interface ServerContextOptions {
   readonly ticketTenant?: string
   /** How many handshakes are let in, before they cost anything asymmetric. */
   readonly admission?: AdmissionOptions
+  /** Zeros behind the content of each protected record of TLS 1.3, to hide its length. Default: none. */
+  readonly padding?: PaddingPolicy
+  /** Gets the secrets of every connection, for debugging with test data: whoever has them reads the connection. */
+  readonly keyLog?: KeyLog
+  /** Whether JA3 and JA4 of each ClientHello are computed: about 20 µs each. Default false. */
+  readonly fingerprints?: boolean
   /** Milliseconds since the epoch. */
   readonly clock?: ClockMs
   /** Public random bytes. A replay passes its own. */
@@ -58,6 +66,9 @@ export interface ServerContext {
   /** 16 bytes: of a SHA-256. */
   readonly ticketTenant: Uint8Array
   readonly admission: Admission
+  readonly padding: PaddingPolicy | undefined
+  readonly keyLog: KeyLog | undefined
+  readonly fingerprints: boolean
   readonly clock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
@@ -80,6 +91,9 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
     admission: new Admission({ ...options.admission, clock }),
     clock,
+    padding: options.padding,
+    keyLog: options.keyLog,
+    fingerprints: options.fingerprints ?? false,
     random: options.random ?? publicRandom,
     exchangeKeys: options.exchangeKeys ?? ((group, clientShare) => group.exchange(clientShare)),
     signatureChecks: new SignatureChecks(),

@@ -136,7 +136,7 @@ for (const name of ['simple', 'compatibility'] as const) {
     assert.equal(flight.length, 4)
     assert.deepEqual(
       [...readEncryptedExtensions(encryptedExtensions.subarray(4)).keys()],
-      [EXTENSION.server_name],
+      [EXTENSION.server_name, EXTENSION.record_size_limit],
     )
     assertSame(certificate, of(messages, 'certificate'), 'Certificate')
     const hellos = [of(messages, 'clientHello'), of(messages, 'serverHello')]

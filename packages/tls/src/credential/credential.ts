@@ -1,9 +1,10 @@
 // A certificate chain with what the handshake needs of it, computed once: public data only.
 import { publicKeyId, X509Certificate, type KeyObject } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
-import { writeCertificate } from '../handshake/server-messages.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import { type Credential12, credential12 } from '../handshake12/credential12.ts'
+import { CertificateMessages } from './certificate-messages.ts'
+import { checkOcspResponse, readSctList, type Staples } from './stapling.ts'
 
 /** One certificate that can be served. Constant bytes are shared by all handshakes: do not change them. */
 export interface Credential {
@@ -20,8 +21,10 @@ export interface Credential {
   readonly names: readonly string[]
   /** End of validity, milliseconds since the epoch. */
   readonly notAfterMs: number
-  /** The encoded Certificate message of TLS 1.3. */
-  readonly certificateMessage: Uint8Array
+  /** What is stapled for clients that ask. */
+  readonly staples: Staples
+  /** The encoded Certificate messages of TLS 1.3. */
+  readonly certificateMessages: CertificateMessages
   /** The same for TLS 1.2. */
   readonly tls12: Credential12
 }
@@ -32,16 +35,21 @@ const MAX_CHAIN = 10
 /**
  * Reads a PEM chain, leaf first.
  *
- * @param limits `schemes`: what the key's home can do, where that is less than the key type allows.
+ * @param options `schemes`: what the key's home can do, where that is less than the key type allows; `ocsp`: OCSPResponse,
+ * DER; `sct`: SignedCertificateTimestampList. Who has a fresh response loads the credential again.
  * @throws {TlsError} ERR_TLS_CREDENTIAL saying what is wrong with the chain.
  */
 export function loadCredential({
   chain: pem,
   schemes: allowed,
+  ocsp,
+  sct,
 }: {
-  chain: string
-  schemes?: readonly SignatureSchemeName[]
-}): Credential {
+  readonly chain: string
+  readonly schemes?: readonly SignatureSchemeName[]
+} & Staples): Credential {
+  if (ocsp !== undefined) checkOcspResponse(ocsp)
+  if (sct !== undefined) readSctList(sct)
   const certificates = readPemChain(pem)
   const leaf = certificates[0] as X509Certificate
   const publicKey = leaf.publicKey
@@ -59,7 +67,8 @@ export function loadCredential({
     schemes,
     names: dnsNames(leaf),
     notAfterMs: Date.parse(leaf.validTo),
-    certificateMessage: writeCertificate(chain),
+    staples: { ocsp, sct },
+    certificateMessages: new CertificateMessages(chain, { ocsp, sct }),
     tls12: credential12(chain, publicKey, allowed),
   }
 }

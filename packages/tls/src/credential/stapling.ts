@@ -13,8 +13,6 @@ export interface Staples {
   readonly sct?: Uint8Array | undefined
 }
 
-/** ExtensionType signed_certificate_timestamp. RFC 6962 §3.3.1. */
-const SIGNED_CERTIFICATE_TIMESTAMP = 18
 /** CertificateStatusType. RFC 6066 §8. */
 const OCSP = 1
 
@@ -33,7 +31,7 @@ export function writeCertificateEntryExtensions({ ocsp, sct }: Staples): Uint8Ar
   if (ocsp !== undefined) {
     writer.u16(ExtensionType.status_request).vector16((status) => status.u8(OCSP).opaque24(ocsp))
   }
-  if (sct !== undefined) writer.u16(SIGNED_CERTIFICATE_TIMESTAMP).opaque16(sct)
+  if (sct !== undefined) writer.u16(ExtensionType.signed_certificate_timestamp).opaque16(sct)
   return writer.finish()
 }
 

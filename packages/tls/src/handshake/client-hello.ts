@@ -1,5 +1,7 @@
 // ClientHello: the one message an unknown peer gets parsed. RFC 8446 §4.1.2, §4.2.
 import { DecodeError, Reader } from '@latchkey/core'
+import { readCompressCertificate } from '../credential/certificate-compression.ts'
+import { readStatusRequest } from '../credential/stapling.ts'
 import { refuse, TlsError } from '../errors.ts'
 import { ExtensionType } from './extension-type.ts'
 
@@ -59,6 +61,14 @@ export interface ClientHello {
   readonly preSharedKey: OfferedPsks | undefined
   readonly pskKeyExchangeModes: Uint8Array | undefined
   readonly hasEarlyData: boolean
+  /** Whether an OCSP response may be stapled. RFC 6066 §8. */
+  readonly requestsOcsp: boolean
+  /** Whether signed certificate timestamps may be stapled. RFC 6962 §3.3.1. */
+  readonly requestsTimestamps: boolean
+  /** CertificateCompressionAlgorithms. RFC 8879 §3. */
+  readonly certificateCompressions: readonly number[] | undefined
+  /** Most bytes of plaintext in one record to the client. RFC 8449 §4. */
+  readonly recordSizeLimit: number | undefined
 }
 
 /**
@@ -144,6 +154,10 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
   let preSharedKey: OfferedPsks | undefined
   let pskKeyExchangeModes: Uint8Array | undefined
   let hasEarlyData = false
+  let requestsOcsp = false
+  let requestsTimestamps = false
+  let certificateCompressions: readonly number[] | undefined
+  let recordSizeLimit: number | undefined
   for (const { type, body } of extensions) {
     const reader = new Reader(body)
     switch (type) {
@@ -182,6 +196,18 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
       case ExtensionType.early_data:
         hasEarlyData = true
         break
+      case ExtensionType.status_request:
+        requestsOcsp = readStatusRequest(reader)
+        break
+      case ExtensionType.signed_certificate_timestamp:
+        requestsTimestamps = true
+        break
+      case ExtensionType.compress_certificate:
+        certificateCompressions = readCompressCertificate(reader)
+        break
+      case ExtensionType.record_size_limit:
+        recordSizeLimit = readRecordSizeLimit(reader)
+        break
       default:
         continue
     }
@@ -197,6 +223,10 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
     preSharedKey,
     pskKeyExchangeModes,
     hasEarlyData,
+    requestsOcsp,
+    requestsTimestamps,
+    certificateCompressions,
+    recordSizeLimit,
   }
 }
 
@@ -263,6 +293,15 @@ function readAlpnProtocols(reader: Reader): string[] {
     names.push(String.fromCharCode(...name))
   }
   return names
+}
+
+const MIN_RECORD_SIZE_LIMIT = 64
+
+/** `uint16 RecordSizeLimit;` RFC 8449 §4. More than a record can hold is no error: it may be meant for another version. */
+function readRecordSizeLimit(reader: Reader): number {
+  const limit = reader.u16()
+  if (limit < MIN_RECORD_SIZE_LIMIT) refuse('ERR_TLS_ILLEGAL_PARAMETER', `record_size_limit ${limit}`)
+  return limit
 }
 
 /** OfferedPsks. RFC 8446 §4.2.11. Its form is checked even where no PSK is ever taken. */

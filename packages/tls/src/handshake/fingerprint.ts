@@ -4,7 +4,7 @@
 // a connection. JA4, "TLS Client Fingerprinting" (FoxIO 2023, BSD 3-Clause; not the rest of JA4+) sorts. Both pass over
 // GREASE (RFC 8701). Every hello that could be read has both.
 import { DecodeError, Reader } from '@latchkey/core'
-import { textHash } from '../crypto-provider.ts'
+import { hasMd5, textHash } from '../crypto-provider.ts'
 import type { ClientHello } from './client-hello.ts'
 import { ExtensionType } from './extension-type.ts'
 
@@ -19,6 +19,17 @@ function withoutGrease(codes: readonly number[] | undefined): number[] {
 
 function extensionTypes(hello: ClientHello): number[] {
   return withoutGrease(hello.extensions.map(({ type }) => type))
+}
+
+export interface Fingerprint {
+  /** 32 hexadecimal digits; undefined where this Node's OpenSSL has no MD5 (FIPS). */
+  readonly ja3: string | undefined
+  /** 36 characters. */
+  readonly ja4: string
+}
+
+export function fingerprint(hello: ClientHello): Fingerprint {
+  return { ja3: hasMd5 ? ja3(hello) : undefined, ja4: ja4(hello) }
 }
 
 // ── JA3 ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,8 @@ export const CLIENT_HELLO: ExpectedMessage = {
 /** All that is decided by the client's hellos, before anything is signed. */
 export interface Greeting {
   readonly hello: ClientHello
+  /** A copy: the hello is a view of received bytes that are gone after a wait. */
+  readonly clientRandom: Uint8Array
   readonly choice: Choice & { readonly clientShare: Uint8Array }
   /** Of ClientHello, with what came before it if there was a retry. */
   readonly transcript: Transcript
@@ -87,7 +89,7 @@ function authenticate(
   message: Uint8Array,
 ): Greeting {
   const { hello, choice, transcript } = greeting
-  const known = { ...greeting, canResume: canResume(hello) }
+  const known = { ...greeting, clientRandom: new Uint8Array(hello.random), canResume: canResume(hello) }
   const resumption = acceptTicket(context, hello, choice, transcript, message)
   transcript.add(message)
   if (resumption !== undefined)

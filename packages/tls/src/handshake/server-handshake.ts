@@ -5,6 +5,9 @@
 //        ─▶ shared secret, handshake keys (while the signature travels) ─▶ CertificateVerify, Finished ─▶ Finished
 import { equalSecrets, type KeyExchange, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
+import { type Exporter, exporter13 } from '../exporter.ts'
+import { logHandshakeSecrets, logTrafficSecrets } from '../key-log.ts'
+import { MAX_INNER_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import { RecordProtection } from '../record/record-protection.ts'
 import { type Greeting, receiveClientHello } from './greeting.ts'
 import { HandshakeType } from './handshake-type.ts'
@@ -32,7 +35,7 @@ import type { Transcript } from './transcript.ts'
 
 /** From the first ClientHello, which offers TLS 1.3, on. */
 export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps<Established> {
-  const { channel } = handshake
+  const { context, channel } = handshake
   const greeting = yield* receiveClientHello(handshake, first)
   const { hello, choice, transcript } = greeting
   const { resumption, authentication } = greeting
@@ -42,33 +45,45 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
   const encryptedExtensions = writeEncryptedExtensions({
     alpnProtocol: choice.alpnProtocol,
     hasServerName: hello.serverName !== '' && resumption === undefined,
+    recordSizeLimit: hello.recordSizeLimit === undefined ? undefined : MAX_INNER_PLAINTEXT_BYTES,
   })
   transcript.add(encryptedExtensions)
-  const content =
+  const request =
     authentication === undefined ? undefined : askForSignature(handshake, greeting, authentication)
   const { master, secrets } = enterHandshakeStage(handshake, greeting, exchange, helloHash)
+  logHandshakeSecrets(context.keyLog, greeting.clientRandom, secrets)
+  if (hello.recordSizeLimit !== undefined) channel.limitRecords(hello.recordSizeLimit - CONTENT_TYPE_BYTES)
   let trafficSecrets: TrafficSecrets | undefined
+  let exporter: Exporter | undefined
   let isEstablished = false
   // However it ends, also by a return() from outside while it waits, no secret stays behind.
   try {
     channel.sendHandshake(encryptedExtensions)
-    if (authentication !== undefined && content !== undefined) {
-      channel.sendHandshake(authentication.credential.certificateMessage)
+    if (authentication !== undefined && request !== undefined) {
+      channel.sendHandshake(request.certificate)
       const signature = yield* wantSignature()
-      sendCertificateVerify(handshake, authentication, transcript, content, signature)
+      sendCertificateVerify(handshake, authentication, transcript, request.content, signature)
     }
     const finishedHash = sendFinished(handshake, choice, transcript, secrets)
     trafficSecrets = enterTrafficStage(handshake, choice, finishedHash, master)
+    const exporterSecret = master.exporterMasterSecret(finishedHash)
+    exporter = exporter13(hkdf(choice.suite.hash), exporterSecret)
+    logTrafficSecrets(context.keyLog, greeting.clientRandom, trafficSecrets, exporterSecret)
     yield* receiveFinished(handshake, greeting, finishedHash, secrets, trafficSecrets)
     sendTickets(handshake, greeting, master)
     isEstablished = true
-    return { session: sessionOf(greeting), traffic: { suite: choice.suite, secrets: trafficSecrets } }
+    const traffic = { suite: choice.suite, secrets: trafficSecrets }
+    return { session: sessionOf(greeting), traffic, exporter }
   } finally {
     master.wipe()
     wipeTrafficSecrets(secrets)
     if (!isEstablished && trafficSecrets !== undefined) wipeTrafficSecrets(trafficSecrets)
+    if (!isEstablished) exporter?.wipe()
   }
 }
+
+/** RFC 8449 §4: the limit counts it. */
+const CONTENT_TYPE_BYTES = 1
 
 function sessionOf({
   hello,
@@ -123,14 +138,17 @@ function sendServerHello(
 
 /**
  * The signature covers the transcript up to Certificate and not the shared secret: it is asked for now, and travels while
- * the secret is derived. Returns what is signed.
+ * the secret is derived.
+ *
+ * @returns the Certificate message, which is part of what is signed and not yet sent, and what is signed.
  */
 function askForSignature(
   { channel, clientAddress }: Handshake,
   { hello, transcript }: Greeting,
   { credential, scheme }: Authentication,
-): Uint8Array {
-  transcript.add(credential.certificateMessage)
+): { certificate: Uint8Array; content: Uint8Array } {
+  const certificate = credential.certificateMessages.select(hello)
+  transcript.add(certificate)
   const content = certificateVerifyContent(transcript.digest())
   channel.requestSignature({
     keyId: credential.keyId,
@@ -141,7 +159,7 @@ function askForSignature(
     clientAddress,
     deadlineMs: 0,
   })
-  return content
+  return { certificate, content }
 }
 
 /** RFC 8446 §7.1, down to the handshake traffic secrets, and both directions protected by them. */

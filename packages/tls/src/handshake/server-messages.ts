@@ -8,6 +8,7 @@ import { TLS12, TLS13 } from './protocol-version.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from './signature-scheme.ts'
 
 const NULL_COMPRESSION = 0
+const NONE = new Uint8Array(0)
 
 /** Every handshake message: type, three bytes of length, body. RFC 8446 §4. */
 function message(type: number, body: (writer: Writer) => void, capacity = 256): Uint8Array {
@@ -85,19 +86,26 @@ function serverHello(
   })
 }
 
-/** RFC 8446 §4.3.1: only what the client offered. `server_name` is the empty acknowledgement of RFC 6066 §3. */
+/**
+ * RFC 8446 §4.3.1: only what the client offered. `hasServerName`: the empty acknowledgement of RFC 6066 §3;
+ * `recordSizeLimit`: ours, RFC 8449 §4.
+ */
 export function writeEncryptedExtensions({
   alpnProtocol,
   hasServerName,
+  recordSizeLimit,
 }: {
   alpnProtocol: string | undefined
   hasServerName: boolean
+  recordSizeLimit: number | undefined
 }): Uint8Array {
   return message(
     HandshakeType.encrypted_extensions,
     (body) => {
       body.vector16((extensions) => {
         if (hasServerName) extensions.u16(ExtensionType.server_name).u16(0)
+        if (recordSizeLimit !== undefined)
+          extensions.u16(ExtensionType.record_size_limit).u16(2).u16(recordSizeLimit)
         if (alpnProtocol !== undefined) {
           extensions.u16(ExtensionType.application_layer_protocol_negotiation).vector16((alpn) => {
             alpn.vector16((names) => names.vector8((name) => writeLatin1(name, alpnProtocol)))
@@ -116,14 +124,20 @@ function writeLatin1(writer: Writer, text: string): void {
 /**
  *     struct { opaque cert_data<1..2^24-1>; Extension extensions<0..2^16-1>; } CertificateEntry;
  *     struct { opaque certificate_request_context<0..2^8-1>; CertificateEntry certificate_list<0..2^24-1>; } Certificate;
+ *
+ * @param leafExtensions those of the first entry, without their length
  */
-export function writeCertificate(chain: readonly Uint8Array[]): Uint8Array {
-  const size = chain.reduce((sum, certificate) => sum + certificate.length + 5, 8)
+export function writeCertificate(
+  chain: readonly Uint8Array[],
+  leafExtensions: Uint8Array = NONE,
+): Uint8Array {
+  const size = chain.reduce((sum, certificate) => sum + certificate.length + 5, 8 + leafExtensions.length)
   return message(
     HandshakeType.certificate,
     (body) => {
       body.u8(0).vector24((list) => {
-        for (const certificate of chain) list.opaque24(certificate).u16(0)
+        for (const [index, certificate] of chain.entries())
+          list.opaque24(certificate).opaque16(index === 0 ? leafExtensions : NONE)
       })
     },
     size,

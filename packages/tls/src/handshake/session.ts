@@ -1,5 +1,6 @@
 // What a handshake of either version comes to.
 import type { Credential } from '../credential/credential.ts'
+import type { Exporter } from '../exporter.ts'
 import type { CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
 import type { CipherSuite, CipherSuiteName } from './cipher-suite.ts'
 import type { TrafficSecrets } from './key-schedule.ts'
@@ -30,4 +31,6 @@ export interface Established {
   readonly session: Session
   /** What KeyUpdate goes on from; undefined in TLS 1.2, which keeps its keys. */
   readonly traffic: { readonly suite: CipherSuite; readonly secrets: TrafficSecrets } | undefined
+  /** Consumed by the connection; undefined: nothing may be exported. */
+  readonly exporter: Exporter | undefined
 }

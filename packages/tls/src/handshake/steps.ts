@@ -37,6 +37,8 @@ export interface HandshakeChannel {
   sendWithData(late: LateMessages): void
   /** Queues a change_cipher_spec: the one of TLS 1.2, or that of middlebox compatibility. RFC 8446 §D.4. */
   sendChangeCipherSpec(): void
+  /** Most content and padding of a protected record to this client. RFC 8449 §4. */
+  limitRecords(bytes: number): void
   protectWrites(protection: Protection): void
   protectReads(protection: Protection): void
   /** Whether early data may still come, to be skipped. RFC 8446 §4.2.10. */

@@ -57,7 +57,7 @@ function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choi
   const master = masterSecret(greeting, choice, premaster, transcript)
   const ticketed = hasSessionTicket ? { serverName, credential, fullHandshakeAtMs: undefined } : undefined
   yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'client')
-  return { session: sessionOf(greeting, choice, choice), traffic: undefined }
+  return { session: sessionOf(greeting, choice, choice), traffic: undefined, exporter: undefined }
 }
 
 /** Extended (RFC 7627 §4) where the client knows it. @param premaster wiped here */
@@ -89,7 +89,11 @@ function* resumedHandshake(
   })
   const ticketed = isRenewalDue ? { serverName, credential, fullHandshakeAtMs } : undefined
   yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'server')
-  return { session: sessionOf(greeting, { suite, credential }, undefined), traffic: undefined }
+  return {
+    session: sessionOf(greeting, { suite, credential }, undefined),
+    traffic: undefined,
+    exporter: undefined,
+  }
 }
 
 /** @param choice undefined: a resumption. */

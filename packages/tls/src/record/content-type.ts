@@ -10,6 +10,8 @@ export const ContentType = {
 export const RECORD_HEADER_BYTES = 5
 /** Most content of one record. */
 export const MAX_PLAINTEXT_BYTES = 2 ** 14
+/** Most bytes of TLSInnerPlaintext: content, its type and padding. RFC 8446 §5.4. */
+export const MAX_INNER_PLAINTEXT_BYTES = MAX_PLAINTEXT_BYTES + 1
 /** Most bytes of a protected record: content, its type, padding and tag. */
 export const MAX_CIPHERTEXT_BYTES = MAX_PLAINTEXT_BYTES + 256
 

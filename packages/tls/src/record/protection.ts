@@ -3,8 +3,12 @@
 export interface Protection {
   /** Whether it is time for new keys, or where there are none, for the end. */
   readonly isWorn: boolean
-  /** Appends one protected record to `out`; its content is `pieces`, at most 2^14 bytes in all. */
-  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void
+  /**
+   * Appends one protected record to `out`; its content is `pieces`, at most 2^14 bytes in all.
+   *
+   * @param paddingBytes zeros behind the content, with it at most 2^14; TLS 1.2 has no place for them.
+   */
+  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[], paddingBytes: number): void
   /** What is inside a protected record; undefined if it does not authenticate: why, nobody learns. */
   open(header: Uint8Array, fragment: Uint8Array): Uint8Array | undefined
   /** Forgets the key; nothing can be sealed or opened after. */

@@ -44,11 +44,11 @@ export class RecordProtection implements Protection {
   }
 
   /**
-   * Appends one protected record to `out`; its content is `pieces`, at most 2^14 bytes in all.
+   * Appends one protected record to `out`; its content is `pieces`, with the padding at most 2^14 bytes in all.
    *
-   *     TLSInnerPlaintext = content ‖ type;  AEAD-Encrypt(key, iv ⊕ sequence, header, inner)
+   *     TLSInnerPlaintext = content ‖ type ‖ zeros;  AEAD-Encrypt(key, iv ⊕ sequence, header, inner)
    */
-  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void {
+  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[], paddingBytes = 0): void {
     // One copy into memory that stays warm costs less than a further call of the cipher with its Buffer.
     let end = 0
     for (const piece of pieces) {
@@ -56,6 +56,7 @@ export class RecordProtection implements Protection {
       end += piece.length
     }
     inner[end++] = type
+    if (paddingBytes > 0) inner.fill(0, end, (end += paddingBytes))
     const length = end + TAG_BYTES
     const header = Uint8Array.of(
       ContentType.application_data,

@@ -1,15 +1,33 @@
 // The writing side of a connection: fills records with handshake messages and data, under the keys of the moment.
 import { ContentType, MAX_PLAINTEXT_BYTES } from './content-type.ts'
+import { padBytes, type PaddingPolicy } from './padding.ts'
 import type { Protection } from './protection.ts'
 import { writePlaintextRecord } from './record-protection.ts'
 
 const CHANGE_CIPHER_SPEC = [Uint8Array.of(1)]
 
 export class RecordWriter {
+  readonly #padding: PaddingPolicy | undefined
+  #maxProtectedBytes = MAX_PLAINTEXT_BYTES
   #protection: Protection | undefined
   // Handshake messages not yet put into records, so that one flight fills as few records as it can.
   #queued: Uint8Array[] = []
   #out: Uint8Array[] = []
+
+  /** @param padding of protected records; undefined: none */
+  constructor(padding?: PaddingPolicy) {
+    this.#padding = padding
+  }
+
+  /** Most content of one record under the keys of this moment. */
+  get maxBytes(): number {
+    return this.#protection === undefined ? MAX_PLAINTEXT_BYTES : this.#maxProtectedBytes
+  }
+
+  /** From here on a protected record holds so many bytes of content and padding, at most 2^14. RFC 8449 §4. */
+  limitProtected(bytes: number): void {
+    this.#maxProtectedBytes = Math.min(bytes, MAX_PLAINTEXT_BYTES)
+  }
 
   get isProtected(): boolean {
     return this.#protection !== undefined
@@ -37,10 +55,16 @@ export class RecordWriter {
     writePlaintextRecord(this.#out, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC)
   }
 
-  /** One record of `pieces`, at most 2^14 bytes in all. */
+  /** One record of `pieces`, at most {@link maxBytes} in all. */
   seal(type: number, pieces: readonly Uint8Array[]): void {
     if (this.#protection === undefined) writePlaintextRecord(this.#out, type, pieces)
-    else this.#protection.seal(this.#out, type, pieces)
+    else this.#protection.seal(this.#out, type, pieces, this.#paddingOf(pieces))
+  }
+
+  #paddingOf(pieces: readonly Uint8Array[]): number {
+    if (this.#padding === undefined) return 0
+    const contentBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    return padBytes(this.#padding, contentBytes, this.#maxProtectedBytes)
   }
 
   /** Puts queued handshake messages into records under the keys of this moment. */
@@ -48,7 +72,7 @@ export class RecordWriter {
     if (this.#queued.length === 0) return
     const flight = this.#queued
     this.#queued = []
-    fillRecords(flight, (pieces) => this.seal(ContentType.handshake, pieces))
+    fillRecords(flight, this.maxBytes, (pieces) => this.seal(ContentType.handshake, pieces))
   }
 
   /** Drops handshake messages that are not in records yet, and records that no key protects: nothing of it has left. */
@@ -71,9 +95,10 @@ export class RecordWriter {
   }
 }
 
-/** Cuts `chunks` into as few records as they fit in: calls `seal` with the pieces of each. */
+/** Cuts `chunks` into as few records of at most `maxBytes` as they fit in: calls `seal` with the pieces of each. */
 export function fillRecords(
   chunks: readonly Uint8Array[],
+  maxBytes: number,
   seal: (pieces: readonly Uint8Array[]) => void,
 ): void {
   let pieces: Uint8Array[] = []
@@ -81,11 +106,11 @@ export function fillRecords(
   for (const chunk of chunks) {
     let at = 0
     while (at < chunk.length) {
-      const take = Math.min(chunk.length - at, MAX_PLAINTEXT_BYTES - size)
+      const take = Math.min(chunk.length - at, maxBytes - size)
       pieces.push(take === chunk.length ? chunk : chunk.subarray(at, at + take))
       size += take
       at += take
-      if (size < MAX_PLAINTEXT_BYTES) continue
+      if (size < maxBytes) continue
       seal(pieces)
       pieces = []
       size = 0

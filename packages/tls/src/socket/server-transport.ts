@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net'
 import { concatenate } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
+import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { Session } from '../handshake/session.ts'
 import { type ConnectionHandlers, ServerConnection } from '../server-connection.ts'
 import type { ServerContext } from '../server-context.ts'
@@ -274,6 +275,14 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     if (this.#options.releaseWritten) chunks.forEach(release)
     if (this.socket.writableNeedDrain && !this.socket.destroyed) this.#afterDrain = done
     else done()
+  }
+
+  get fingerprint(): Fingerprint | undefined {
+    return this.#connection.fingerprint
+  }
+
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    return this.#connection.exportKeyingMaterial(label, context, length)
   }
 
   end(done: (error?: Error | null) => void): void {

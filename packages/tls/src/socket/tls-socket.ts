@@ -1,16 +1,19 @@
 // An established connection as an ordinary Duplex, with the properties that node:http and frameworks look for.
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { ProtocolName, Session } from '../handshake/session.ts'
 import { CIPHER_SUITES12, type CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
 
 /** What a TlsSocket needs from the connection under it. */
 export interface SecureTransport {
   readonly socket: Socket
+  readonly fingerprint: Fingerprint | undefined
   /** Seals and sends; `done` comes when more may follow. */
   send(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void
   /** Sends close_notify and half-closes; `done` comes once everything has gone, or cannot any more. */
   end(done: (error?: Error | null) => void): void
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array
   /** The reader has room again. */
   resume(): void
   /** Drops everything, without close_notify: the peer learns that it was not the end. */
@@ -37,6 +40,11 @@ export class TlsSocket extends Duplex {
     this.session = session
     this.alpnProtocol = session.alpnProtocol ?? false
     this.servername = session.serverName === '' ? false : session.serverName
+  }
+
+  /** JA3 and JA4 of the ClientHello, if the server was made with `fingerprints`. */
+  get fingerprint(): Fingerprint | undefined {
+    return this.#transport.fingerprint
   }
 
   get remoteAddress(): string | undefined {
@@ -88,6 +96,15 @@ export class TlsSocket extends Duplex {
   /** No client certificate is asked for: empty, as in `node:tls`. */
   getPeerCertificate(): Record<string, never> {
     return {}
+  }
+
+  /**
+   * As `tls.TLSSocket` has it: `length` bytes bound to this connection, for a `label` of IANA's registry. RFC 5705.
+   *
+   * @throws {TypeError} if the connection has ended, or TLS 1.2 gives none.
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
+    return Buffer.from(this.#transport.exportKeyingMaterial(label, context, length).buffer)
   }
 
   isSessionReused(): boolean {

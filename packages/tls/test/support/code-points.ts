@@ -20,6 +20,7 @@ export const MESSAGE = {
   client_key_exchange: 16,
   finished: 20,
   key_update: 24,
+  compressed_certificate: 25,
   message_hash: 254,
 } as const
 
@@ -31,8 +32,11 @@ export const EXTENSION = {
   ec_point_formats: 11,
   signature_algorithms: 13,
   alpn: 16,
+  signed_certificate_timestamp: 18,
   padding: 21,
   extended_master_secret: 23,
+  compress_certificate: 27,
+  record_size_limit: 28,
   session_ticket: 35,
   pre_shared_key: 41,
   early_data: 42,

@@ -1,4 +1,5 @@
 // Parsers of what a TLS 1.3 server sends. RFC 8446 §4.1.3, §4.3.1, §4.4.2, §4.4.3.
+import { brotliDecompressSync, inflateSync } from 'node:zlib'
 import { Reader } from '@latchkey/core'
 import { toHex } from './bytes.ts'
 import { EXTENSION, RETRY_RANDOM } from './code-points.ts'
@@ -74,6 +75,18 @@ export function readCertificate(body: Uint8Array): { chain: Uint8Array[]; leafEx
     extensions.push(readExtensions(list.vector16()))
   }
   return { chain, leafExtensions: extensions[0] ?? new Map() }
+}
+
+/** RFC 8879 §4. @throws if it does not decompress to what it says. */
+export function readCompressedCertificate(body: Uint8Array): { algorithm: number; certificate: Uint8Array } {
+  const reader = new Reader(body)
+  const algorithm = reader.u16()
+  const length = reader.u24()
+  const compressed = reader.opaque24()
+  reader.end()
+  const certificate = algorithm === 2 ? brotliDecompressSync(compressed) : inflateSync(compressed)
+  if (certificate.length !== length) throw new Error('uncompressed_length')
+  return { algorithm, certificate }
 }
 
 export function readCertificateVerify(body: Uint8Array): { scheme: number; signature: Uint8Array } {

@@ -28,6 +28,7 @@ import {
   type Extensions,
   readCertificate,
   readCertificateVerify,
+  readCompressedCertificate,
   readEncryptedExtensions,
   readSelectedProtocol,
   readServerHello,
@@ -82,7 +83,13 @@ export class TestClient extends RecordLayer {
   /** Of the tickets that came. */
   readonly sessions: ClientSession[] = []
   chain: Uint8Array[] = []
+  /** Extensions of the first CertificateEntry. */
+  leafExtensions: Extensions = new Map()
+  /** CertificateCompressionAlgorithm of the server's certificate; undefined: it came as it is. */
+  compression: number | undefined
   encryptedExtensions: Extensions = new Map()
+  /** exporter_master_secret, once the server's Finished is there. */
+  exporterSecret: Uint8Array | undefined
   /** Handshake messages that count for Transcript-Hash, in order. */
   transcript: Uint8Array[] = []
   #keys: ClientKey[]
@@ -277,20 +284,37 @@ export class TestClient extends RecordLayer {
   }
 
   #receiveFlight(type: number, body: Uint8Array, bytes: Uint8Array): void {
-    const certificate = [MESSAGE.certificate, MESSAGE.certificate_verify]
-    const order = [
+    const isCompressed = type === MESSAGE.compressed_certificate
+    const certificate = [
+      isCompressed || this.compression !== undefined ? MESSAGE.compressed_certificate : MESSAGE.certificate,
+      MESSAGE.certificate_verify,
+    ]
+    const order: number[] = [
       MESSAGE.encrypted_extensions,
       ...(this.resumed === undefined ? certificate : []),
       MESSAGE.finished,
     ]
-    const seen = this.messages.filter((other) => (order as number[]).includes(other.type)).length
+    const seen = this.messages.filter((other) => order.includes(other.type)).length
     if (order[seen - 1] !== type) throw new Error(`message of type ${type} in the server's flight`)
     const before = this.#transcriptHash()
     this.transcript.push(bytes)
     if (type === MESSAGE.encrypted_extensions) this.encryptedExtensions = readEncryptedExtensions(body)
-    else if (type === MESSAGE.certificate) this.chain = readCertificate(body).chain
+    else if (type === MESSAGE.certificate) this.#receiveCertificate(body)
+    else if (isCompressed) this.#receiveCompressedCertificate(body)
     else if (type === MESSAGE.certificate_verify) this.#receiveCertificateVerify(body, before)
     else this.#receiveFinished(body, before)
+  }
+
+  #receiveCertificate(body: Uint8Array): void {
+    const { chain, leafExtensions } = readCertificate(body)
+    this.chain = chain
+    this.leafExtensions = leafExtensions
+  }
+
+  #receiveCompressedCertificate(body: Uint8Array): void {
+    const { algorithm, certificate } = readCompressedCertificate(body)
+    this.compression = algorithm
+    this.#receiveCertificate(certificate)
   }
 
   #receiveCertificateVerify(body: Uint8Array, transcriptHash: Uint8Array): void {
@@ -311,6 +335,7 @@ export class TestClient extends RecordLayer {
     const master = masterSecret(suite.hash, this.#handshakeSecret)
     this.#masterSecret = master
     this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, master, 's ap traffic', hash))
+    this.exporterSecret = deriveSecret(suite.hash, master, 'exp master', hash)
     this.#clientApplicationSecret = deriveSecret(suite.hash, master, 'c ap traffic', hash)
     this.state = 'finished'
     if (this.options.autoFinish === false) return
