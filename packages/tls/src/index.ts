@@ -8,6 +8,13 @@ export {
   type HostCredentials,
 } from './credential/certificate-store.ts'
 export { type Credential, loadCredential } from './credential/credential.ts'
+export {
+  type DelegatedCredential,
+  type DelegatedCredentialParts,
+  type DelegatedCredentialSource,
+  type DelegatedScheme,
+  loadDelegatedCredential,
+} from './credential/delegation.ts'
 export { TLS_ERRORS, TlsError, type TlsErrorCode } from './errors.ts'
 export type { Staples } from './credential/stapling.ts'
 export { CIPHER_SUITES, type CipherSuiteName } from './handshake/cipher-suite.ts'
@@ -25,6 +32,7 @@ export type { KeyLog } from './key-log.ts'
 export { noPadding, type PaddingPolicy, toMultipleOf } from './record/padding.ts'
 export { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
 export { createServerContext, type ServerContext, type ServerContextOptions } from './server-context.ts'
+export { DelegatedCredentials, type DelegatedCredentialsOptions } from './signer/delegated-credentials.ts'
 export { createLocalSigner } from './signer/local-signer.ts'
 export type { SignaturePurpose, Signer, SignRequest } from './signer/signer.ts'
 export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'

@@ -2,6 +2,7 @@
 import type { ClockMs } from '@latchkey/core'
 import { Admission, type AdmissionOptions } from './admission/admission.ts'
 import type { CertificateStore } from './credential/certificate-store.ts'
+import type { DelegatedCredentialSource } from './credential/delegation.ts'
 import { digest, type KeyExchange, publicRandom } from './crypto-provider.ts'
 import {
   type CipherSuite,
@@ -38,6 +39,11 @@ export interface ServerContextOptions {
   readonly tickets?: TicketSealer | undefined
   /** Tickets of one tenant are of no use at another that shares the keys. Default: ''. */
   readonly ticketTenant?: string
+  /**
+   * Delegated credentials for clients that accept them: their keys are in this process. Default: none, the signer does
+   * every full handshake.
+   */
+  readonly delegatedCredentials?: DelegatedCredentialSource
   /** How many handshakes are let in, before they cost anything asymmetric. */
   readonly admission?: AdmissionOptions
   /** Zeros behind the content of each protected record of TLS 1.3, to hide its length. Default: none. */
@@ -65,6 +71,7 @@ export interface ServerContext {
   readonly tickets: TicketSealer | undefined
   /** 16 bytes: of a SHA-256. */
   readonly ticketTenant: Uint8Array
+  readonly delegatedCredentials: DelegatedCredentialSource | undefined
   readonly admission: Admission
   readonly padding: PaddingPolicy | undefined
   readonly keyLog: KeyLog | undefined
@@ -88,6 +95,7 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     ),
     groups: notEmpty('groups', options.groups ?? DEFAULT_GROUPS).map(namedGroup),
     tickets: options.tickets,
+    delegatedCredentials: options.delegatedCredentials,
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
     admission: new Admission({ ...options.admission, clock }),
     clock,

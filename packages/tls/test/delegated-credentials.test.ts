@@ -270,6 +270,16 @@ test('there is a most of certificates', async () => {
   assert.throws(() => days.manager.add(credential), RangeError)
 })
 
+test('a certificate with an RSA key delegates only if it is allowed to', async () => {
+  const { credential, signer } = await site({ keyAlgorithm: 'rsa-2048' })
+  await using careful = new Days(signer)
+  assert.throws(() => careful.manager.add(credential), { code: 'ERR_TLS_CREDENTIAL', detail: /allowRsa/ })
+  await using days = new Days(signer, { allowRsa: true })
+  days.manager.add(credential)
+  await days.pass(0)
+  assert.equal(days.manager.current(credential)[0]?.algorithm, 'rsa_pss_rsae_sha256')
+})
+
 test('lifetimes are three hours to seven days', () => {
   const signer = createLocalSigner([])
   for (const lifetimeMs of [0, 3 * HOUR - 1, 7 * 24 * HOUR + 1, Number.NaN])
@@ -280,11 +290,11 @@ test('lifetimes are three hours to seven days', () => {
 
 for (const scheme of ['ecdsa_secp384r1_sha384', 'ed25519'] as const) {
   test(`delegated keys may be for ${scheme}`, async () => {
-    const { credential, signer } = await site({ keyAlgorithm: 'rsa-2048' })
+    const { credential, signer } = await site({ keyAlgorithm: 'ecdsa-p384' })
     await using days = new Days(signer, { scheme })
     days.manager.add(credential)
     await days.pass(0)
     const [delegated] = days.manager.current(credential)
-    assert.deepEqual([delegated?.scheme, delegated?.algorithm], [scheme, 'rsa_pss_rsae_sha256'])
+    assert.deepEqual([delegated?.scheme, delegated?.algorithm], [scheme, 'ecdsa_secp384r1_sha384'])
   })
 }

@@ -3,24 +3,15 @@ import assert from 'node:assert/strict'
 import { createPrivateKey, generateKeyPairSync, type KeyObject, verify } from 'node:crypto'
 import { test } from 'node:test'
 import { createThrowawayCa, type IssueOptions, type KeyAlgorithm } from '@latchkey/throwaway-pki'
-import { signContent } from '../src/crypto-provider.ts'
-import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../src/handshake/signature-scheme.ts'
-import { type Credential, loadCredential } from '../src/credential/credential.ts'
-import {
-  delegatedCredentialContent,
-  writeDelegatedCredential,
-  writeDelegatedKey,
-} from '../src/credential/delegated-credential.ts'
+import { type Credential, type DelegatedCredential, loadCredential } from '@latchkey/tls'
 import {
   CLOCK_SKEW_MS,
-  type DelegatedCredential,
   isServable,
-  leafOf,
-  loadDelegatedCredential,
   MAX_VALIDITY_MS,
   notBeforeMs,
   requireDelegationUsage,
 } from '../src/credential/delegation.ts'
+import { delegate, type Delegation, p256Key } from './support/delegation.ts'
 
 const ca = await createThrowawayCa()
 
@@ -38,40 +29,10 @@ async function site(options: IssueOptions = {}): Promise<Site> {
   return { credential: loadCredential({ chain: chainPem }), privateKey: createPrivateKey(privateKeyPem) }
 }
 
-const p256 = (): { publicKey: KeyObject; privateKey: KeyObject } =>
-  generateKeyPairSync('ec', { namedCurve: 'P-256' })
-
-interface Delegation {
-  readonly validTimeSeconds: number
-  readonly scheme: SignatureSchemeName
-  readonly algorithm: SignatureSchemeName
-  readonly keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
-  /** The key that is loaded with it. */
-  readonly ownKey: KeyObject
-  readonly spki: Uint8Array
-  readonly change: (encoded: Uint8Array) => Uint8Array
-}
-
-/** One that is right but for what `wrong` says. */
-function delegate({ credential, privateKey }: Site, wrong: Partial<Delegation> = {}): DelegatedCredential {
-  const { scheme = 'ecdsa_secp256r1_sha256', keys = p256(), change = (encoded) => encoded } = wrong
-  const { algorithm = credential.schemes[0], validTimeSeconds = 86_400 } = wrong
-  const { code, hash, keyType, tls13 } = SIGNATURE_SCHEMES[algorithm ?? assert.fail()]
-  const cred = writeDelegatedKey({
-    validTimeSeconds,
-    dcCertVerifyAlgorithm: SIGNATURE_SCHEMES[scheme].code,
-    spki: wrong.spki ?? keys.publicKey.export({ format: 'der', type: 'spki' }),
-  })
-  const content = delegatedCredentialContent(leafOf(credential), cred, code)
-  const signature = signContent(privateKey, { hash, pss: keyType === 'rsa' && tls13 }, content)
-  const encoded = change(writeDelegatedCredential(cred, code, signature))
-  return loadDelegatedCredential({ credential, encoded, privateKey: wrong.ownKey ?? keys.privateKey })
-}
-
 for (const keyAlgorithm of ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'ed25519'] satisfies KeyAlgorithm[]) {
   test(`a certificate with a key of ${keyAlgorithm} delegates`, async () => {
     const from = await site({ keyAlgorithm })
-    const keys = p256()
+    const keys = p256Key()
     const delegated = delegate(from, { keys })
     assert.equal(delegated.scheme, 'ecdsa_secp256r1_sha256')
     assert.equal(delegated.algorithm, from.credential.schemes[0])
@@ -105,7 +66,7 @@ const REFUSED: readonly { name: string; wrong: () => Partial<Delegation>; detail
   },
   {
     name: 'a private key that is another',
-    wrong: () => ({ ownKey: p256().privateKey }),
+    wrong: () => ({ ownKey: p256Key().privateKey }),
     detail: /private key is not its key/,
   },
   {

@@ -24,13 +24,18 @@ interface Form {
 export class CertificateMessages {
   readonly #chain: readonly Uint8Array[]
   readonly #staples: Staples
+  readonly #delegatedCredential: Uint8Array | undefined
   // At most four: with and without each staple.
   readonly #forms = new Map<string, Form>()
 
-  /** @param chain DER, leaf first */
-  constructor(chain: readonly Uint8Array[], staples: Staples = {}) {
+  /**
+   * @param chain DER, leaf first
+   * @param delegatedCredential is in each form: only for clients that accept it.
+   */
+  constructor(chain: readonly Uint8Array[], staples: Staples = {}, delegatedCredential?: Uint8Array) {
     this.#chain = chain
     this.#staples = staples
+    this.#delegatedCredential = delegatedCredential
   }
 
   /** The whole Certificate or CompressedCertificate message: constant bytes that all handshakes share. */
@@ -47,7 +52,8 @@ export class CertificateMessages {
     const name = `${staples.ocsp === undefined ? '' : 'ocsp'},${staples.sct === undefined ? '' : 'sct'}`
     const known = this.#forms.get(name)
     if (known !== undefined) return known
-    const message = writeCertificate(this.#chain, writeCertificateEntryExtensions(staples))
+    const extensions = { ...staples, delegatedCredential: this.#delegatedCredential }
+    const message = writeCertificate(this.#chain, writeCertificateEntryExtensions(extensions))
     const form: Form = { message, compressed: undefined }
     this.#forms.set(name, form)
     return form

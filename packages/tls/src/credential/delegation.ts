@@ -9,6 +9,7 @@ import {
 } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
+import { CertificateMessages } from './certificate-messages.ts'
 import type { Credential } from './credential.ts'
 import { delegatedCredentialContent, readDelegatedCredential } from './delegated-credential.ts'
 
@@ -17,8 +18,8 @@ export type DelegatedScheme = Exclude<SignatureSchemeName, `rsa_${string}`>
 
 /** A delegated credential that can be served, with its key. The bytes are shared by all handshakes: do not change them. */
 export interface DelegatedCredential {
-  /** The extension's body. */
-  readonly encoded: Uint8Array
+  /** The Certificate messages that carry it. */
+  readonly certificateMessages: CertificateMessages
   /** `dc_cert_verify_algorithm`: what {@link sign} signs with. */
   readonly scheme: DelegatedScheme
   /** What the certificate's key signed it with. */
@@ -40,7 +41,7 @@ export const MAX_VALIDITY_MS = 7 * 24 * 3_600_000
 /** What a client's clock may be wrong by, either way. */
 export const CLOCK_SKEW_MS = 3_600_000
 
-/** Whether clients whose clock is not too wrong will take it. RFC 9345 §4.1.3, §7.1. */
+/** Whether clients whose clock is not too wrong will take it. RFC 9345 §4.1.3, §5.1. */
 export function isServable({ expiresAtMs }: DelegatedCredential, nowMs: number): boolean {
   const left = expiresAtMs - nowMs
   return left >= CLOCK_SKEW_MS && left <= MAX_VALIDITY_MS - CLOCK_SKEW_MS
@@ -122,7 +123,7 @@ export function openDelegatedCredential({
   const expiresAtMs = notBeforeMs(credential) + key.validTimeSeconds * 1000
   if (expiresAtMs > credential.notAfterMs) unfit('delegated credential: it outlives the certificate')
   return {
-    encoded,
+    certificateMessages: new CertificateMessages(credential.chain, credential.staples, encoded),
     scheme,
     algorithm,
     expiresAtMs,

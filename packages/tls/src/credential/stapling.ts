@@ -13,6 +13,12 @@ export interface Staples {
   readonly sct?: Uint8Array | undefined
 }
 
+/** What the first CertificateEntry may carry. */
+export interface LeafExtensions extends Staples {
+  /** DelegatedCredential. RFC 9345 §4.1.1. */
+  readonly delegatedCredential?: Uint8Array | undefined
+}
+
 /** CertificateStatusType. RFC 6066 §8. */
 const OCSP = 1
 
@@ -22,16 +28,24 @@ const OCSP = 1
  *
  *     status_request:                struct { uint8 status_type = 1; opaque OCSPResponse<1..2^24-1>; } CertificateStatus;
  *     signed_certificate_timestamp:  SignedCertificateTimestampList
+ *     delegated_credential:          DelegatedCredential
  *
  * @returns bytes the caller owns; empty if there is nothing to staple.
- * @see RFC 8446 §4.4.2.1, RFC 6962 §3.3
+ * @see RFC 8446 §4.4.2.1, RFC 6962 §3.3, RFC 9345 §4.1.1
  */
-export function writeCertificateEntryExtensions({ ocsp, sct }: Staples): Uint8Array {
-  const writer = new Writer((ocsp?.length ?? 0) + (sct?.length ?? 0) + 16)
+export function writeCertificateEntryExtensions({
+  ocsp,
+  sct,
+  delegatedCredential,
+}: LeafExtensions): Uint8Array {
+  const bytes = (ocsp?.length ?? 0) + (sct?.length ?? 0) + (delegatedCredential?.length ?? 0)
+  const writer = new Writer(bytes + 16)
   if (ocsp !== undefined) {
     writer.u16(ExtensionType.status_request).vector16((status) => status.u8(OCSP).opaque24(ocsp))
   }
   if (sct !== undefined) writer.u16(ExtensionType.signed_certificate_timestamp).opaque16(sct)
+  if (delegatedCredential !== undefined)
+    writer.u16(ExtensionType.delegated_credential).opaque16(delegatedCredential)
   return writer.finish()
 }
 

@@ -69,6 +69,8 @@ export interface ClientHello {
   readonly certificateCompressions: readonly number[] | undefined
   /** Most bytes of plaintext in one record to the client. RFC 8449 §4. */
   readonly recordSizeLimit: number | undefined
+  /** What a delegated key may sign with; undefined: no delegated credentials. RFC 9345 §4.1.1. */
+  readonly delegatedCredentialSchemes: readonly number[] | undefined
 }
 
 /**
@@ -158,6 +160,7 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
   let requestsTimestamps = false
   let certificateCompressions: readonly number[] | undefined
   let recordSizeLimit: number | undefined
+  let delegatedCredentialSchemes: number[] | undefined
   for (const { type, body } of extensions) {
     const reader = new Reader(body)
     switch (type) {
@@ -208,6 +211,13 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
       case ExtensionType.record_size_limit:
         recordSizeLimit = readRecordSizeLimit(reader)
         break
+      case ExtensionType.delegated_credential:
+        delegatedCredentialSchemes = u16List(
+          reader.vector16(),
+          HELLO_LIMITS.signatureSchemes,
+          'delegated_credential',
+        )
+        break
       default:
         continue
     }
@@ -227,6 +237,7 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
     requestsTimestamps,
     certificateCompressions,
     recordSizeLimit,
+    delegatedCredentialSchemes,
   }
 }
 

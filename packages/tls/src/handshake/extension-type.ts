@@ -1,4 +1,4 @@
-// ExtensionType code points. RFC 8446 §4.2, RFC 6962, RFC 8449, RFC 8879; for TLS 1.2 RFC 8422,
+// ExtensionType code points. RFC 8446 §4.2, RFC 6962, RFC 8449, RFC 8879, RFC 9345; for TLS 1.2 RFC 8422,
 // RFC 7627, RFC 5077, RFC 5746.
 
 export const ExtensionType = {
@@ -13,6 +13,7 @@ export const ExtensionType = {
   extended_master_secret: 23,
   compress_certificate: 27,
   record_size_limit: 28,
+  delegated_credential: 34,
   session_ticket: 35,
   pre_shared_key: 41,
   early_data: 42,

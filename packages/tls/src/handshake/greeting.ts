@@ -55,7 +55,8 @@ export function* receiveClientHello(
   }
 
   // Before a round trip is spent on a client that cannot be served.
-  if (firstHello.preSharedKey === undefined) selectAuthentication(firstHello, firstChoice.credentials)
+  if (firstHello.preSharedKey === undefined)
+    selectAuthentication(firstHello, firstChoice.credentials, context)
   transcript.add(first.bytes)
   const retry = writeHelloRetryRequest(firstHello.legacySessionId, firstChoice.suite, firstChoice.group)
   transcript.restartAfterRetry()
@@ -94,6 +95,6 @@ function authenticate(
   transcript.add(message)
   if (resumption !== undefined)
     return { ...known, resumption, authentication: undefined, credential: resumption.credential }
-  const authentication = selectAuthentication(hello, choice.credentials)
+  const authentication = selectAuthentication(hello, choice.credentials, context)
   return { ...known, resumption, authentication, credential: authentication.credential }
 }

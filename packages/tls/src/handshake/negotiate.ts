@@ -1,5 +1,7 @@
 // What is chosen from a ClientHello: pure, cheapest checks first, nothing asymmetric. RFC 8446 §4.1.1.
+import type { CertificateMessages } from '../credential/certificate-messages.ts'
 import type { Credential } from '../credential/credential.ts'
+import { type DelegatedCredential, isServable } from '../credential/delegation.ts'
 import type { AeadName } from '../crypto-provider.ts'
 import { refuse, type TlsErrorCode } from '../errors.ts'
 import { CIPHER_SUITES12 } from '../handshake12/cipher-suite12.ts'
@@ -22,7 +24,11 @@ export interface Choice {
 /** What a full handshake authenticates with. */
 export interface Authentication {
   readonly credential: Credential
+  /** Of CertificateVerify. */
   readonly scheme: SignatureSchemeName
+  readonly certificateMessages: CertificateMessages
+  /** Whose key signs, here and at once; undefined: the certificate's, which the signer is asked for. */
+  readonly delegated: DelegatedCredential | undefined
 }
 
 /** For TLS 1.3. @throws {TlsError} with the alert that says what was not in common. */
@@ -107,17 +113,51 @@ function selectGroup(
 }
 
 /**
- * The first credential with a scheme that the client takes.
+ * The first credential with a scheme that the client takes; a delegated credential in its place if there is one for the
+ * client.
  *
  * @throws {TlsError} ERR_TLS_MISSING_EXTENSION, ERR_TLS_HANDSHAKE_FAILURE
  */
-export function selectAuthentication(hello: ClientHello, credentials: readonly Credential[]): Authentication {
+export function selectAuthentication(
+  hello: ClientHello,
+  credentials: readonly Credential[],
+  context: ServerContext,
+): Authentication {
   const offered = hello.signatureAlgorithms ?? refuse('ERR_TLS_MISSING_EXTENSION', 'signature_algorithms')
   for (const credential of credentials) {
+    const delegated = selectDelegatedCredential(hello, offered, credential, context)
+    if (delegated !== undefined) {
+      const { scheme, certificateMessages } = delegated
+      return { credential, scheme, certificateMessages, delegated }
+    }
     const scheme = credential.schemes.find((name) => offered.includes(SIGNATURE_SCHEMES[name].code))
-    if (scheme !== undefined) return { credential, scheme }
+    if (scheme !== undefined) {
+      return { credential, scheme, certificateMessages: credential.certificateMessages, delegated }
+    }
   }
   return refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no signature scheme in common with a certificate of this name')
+}
+
+/**
+ * RFC 9345 §4.1.1: `delegated_credential` lists what a delegated key may sign with, signature_algorithms what the
+ * certificate's key may have signed it with.
+ */
+function selectDelegatedCredential(
+  { delegatedCredentialSchemes: accepted }: ClientHello,
+  offered: readonly number[],
+  credential: Credential,
+  { delegatedCredentials, clock }: ServerContext,
+): DelegatedCredential | undefined {
+  if (accepted === undefined || delegatedCredentials === undefined) return undefined
+  const now = clock()
+  return delegatedCredentials
+    .current(credential)
+    .find(
+      (delegated) =>
+        accepted.includes(SIGNATURE_SCHEMES[delegated.scheme].code) &&
+        offered.includes(SIGNATURE_SCHEMES[delegated.algorithm].code) &&
+        isServable(delegated, now),
+    )
 }
 
 /** RFC 7301 §3.2, our order. A client without ALPN gets no ALPN: HTTP/1.1 by convention. */

@@ -61,8 +61,8 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
     channel.sendHandshake(encryptedExtensions)
     if (authentication !== undefined && request !== undefined) {
       channel.sendHandshake(request.certificate)
-      const signature = yield* wantSignature()
-      sendCertificateVerify(handshake, authentication, transcript, request.content, signature)
+      const signature = yield* receiveSignature(handshake, authentication, request.content)
+      sendCertificateVerify(handshake, authentication, transcript, signature)
     }
     const finishedHash = sendFinished(handshake, choice, transcript, secrets)
     trafficSecrets = enterTrafficStage(handshake, choice, finishedHash, master)
@@ -103,6 +103,7 @@ function sessionOf({
     signatureScheme: authentication?.scheme,
     credential,
     usedHelloRetryRequest,
+    usedDelegatedCredential: authentication?.delegated !== undefined,
   }
 }
 
@@ -145,11 +146,12 @@ function sendServerHello(
 function askForSignature(
   { channel, clientAddress }: Handshake,
   { hello, transcript }: Greeting,
-  { credential, scheme }: Authentication,
+  { credential, scheme, certificateMessages, delegated }: Authentication,
 ): { certificate: Uint8Array; content: Uint8Array } {
-  const certificate = credential.certificateMessages.select(hello)
+  const certificate = certificateMessages.select(hello)
   transcript.add(certificate)
   const content = certificateVerifyContent(transcript.digest())
+  if (delegated !== undefined) return { certificate, content }
   channel.requestSignature({
     keyId: credential.keyId,
     scheme: SIGNATURE_SCHEMES[scheme].code,
@@ -180,14 +182,14 @@ function enterHandshakeStage(
   return { master: stage.master(), secrets }
 }
 
-/** RFC 8446 §4.4.3. A wrong signature is the signer's failure, not the client's; it must not leave the process. */
-function sendCertificateVerify(
-  { context, channel }: Handshake,
-  { credential, scheme }: Authentication,
-  transcript: Transcript,
+/** A delegated key is here. A wrong signature is the signer's failure, not the client's; it must not leave the process. */
+function* receiveSignature(
+  { context }: Handshake,
+  { credential, scheme, delegated }: Authentication,
   content: Uint8Array,
-  signature: Uint8Array,
-): void {
+): Steps<Uint8Array> {
+  if (delegated !== undefined) return delegated.sign(content)
+  const signature = yield* wantSignature()
   const { hash } = SIGNATURE_SCHEMES[scheme]
   // TLS 1.3 takes RSA signatures as PSS only.
   const isDue = context.signatureChecks.isDue(credential.publicKey.asymmetricKeyType)
@@ -195,6 +197,16 @@ function sendCertificateVerify(
     context.signatureChecks.foundWrong()
     refuse('ERR_TLS_SIGNER_WRONG', scheme)
   }
+  return signature
+}
+
+/** RFC 8446 §4.4.3. */
+function sendCertificateVerify(
+  { channel }: Handshake,
+  { scheme }: Authentication,
+  transcript: Transcript,
+  signature: Uint8Array,
+): void {
   const certificateVerify = writeCertificateVerify(scheme, signature)
   transcript.add(certificateVerify)
   channel.sendHandshake(certificateVerify)

@@ -25,6 +25,8 @@ export interface Session {
   /** The certificate that was sent, in this handshake or in the one that is resumed. */
   readonly credential: Credential
   readonly usedHelloRetryRequest: boolean
+  /** Whether a delegated credential's key signed, and not the certificate's. RFC 9345. */
+  readonly usedDelegatedCredential: boolean
 }
 
 export interface Established {

@@ -112,5 +112,6 @@ function sessionOf(
     signatureScheme: choice?.scheme,
     credential,
     usedHelloRetryRequest: false,
+    usedDelegatedCredential: false,
   }
 }

@@ -34,6 +34,11 @@ export interface DelegatedCredentialsOptions {
   readonly lifetimeMs?: number
   /** What their keys sign handshakes with. Default `ecdsa_secp256r1_sha256`. */
   readonly scheme?: DelegatedScheme
+  /**
+   * Whether certificates with RSA keys may delegate. Clients built on NSS, as Firefox is, end the handshake over a delegated
+   * credential that an RSA key signed (seen with NSS 3.87). Default false.
+   */
+  readonly allowRsa?: boolean
   /** For one signature. Default 10,000 ms. */
   readonly signerTimeoutMs?: number
   /** A new one is served from now on. */
@@ -112,6 +117,8 @@ export class DelegatedCredentials implements DelegatedCredentialSource, AsyncDis
   add(credential: Credential): void {
     if (this.#delegations.has(credential)) return
     requireDelegationUsage(credential)
+    if (credential.publicKey.asymmetricKeyType === 'rsa' && this.#options.allowRsa !== true)
+      throw new TlsError('ERR_TLS_CREDENTIAL', { detail: 'delegation from an RSA key needs allowRsa' })
     if (this.#delegations.size === MAX_DELEGATING)
       throw new RangeError(`more than ${MAX_DELEGATING} certificates`)
     this.#delegations.set(credential, {

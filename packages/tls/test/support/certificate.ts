@@ -31,6 +31,7 @@ async function issue(kind: KeyKind): Promise<TestCertificate> {
   const { chainPem, certificatePem, privateKeyPem } = await authority.issue({
     dnsNames: ['example.com', '*.example.com'],
     keyAlgorithm: ALGORITHMS[kind],
+    isDelegation: true,
   })
   const privateKey = createPrivateKey(privateKeyPem)
   const publicKey = createPublicKey(privateKey)

@@ -145,17 +145,26 @@ export function serverSignedContent(transcriptHash: Uint8Array): Uint8Array {
   )
 }
 
-/** @throws if the leaf's key did not sign this transcript with this scheme. */
+/** Whether it is a signature of TLS 1.3. @throws if the scheme is not for the key. */
+export function verifyAs(
+  scheme: number,
+  key: KeyObject,
+  content: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const { keyType, hash } = rowOf(scheme, key)
+  return verify(hash, content, keyType === 'rsa' ? { key, ...PSS } : { key }, signature)
+}
+
+/** @param signer the leaf, or a key. @throws if it did not sign this transcript with this scheme. */
 export function checkCertificateVerify(
-  leaf: Uint8Array,
+  signer: Uint8Array | KeyObject,
   scheme: number,
   signature: Uint8Array,
   transcriptHash: Uint8Array,
 ): void {
-  const key = new X509Certificate(leaf).publicKey
-  const { keyType, hash } = rowOf(scheme, key)
-  const options = keyType === 'rsa' ? { key, ...PSS } : { key }
-  if (!verify(hash, serverSignedContent(transcriptHash), options, signature)) {
+  const key = signer instanceof Uint8Array ? new X509Certificate(signer).publicKey : signer
+  if (!verifyAs(scheme, key, serverSignedContent(transcriptHash), signature)) {
     throw new Error('the CertificateVerify signature is wrong')
   }
 }

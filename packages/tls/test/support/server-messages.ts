@@ -74,6 +74,9 @@ export function readCertificate(body: Uint8Array): { chain: Uint8Array[]; leafEx
     chain.push(list.opaque24().slice())
     extensions.push(readExtensions(list.vector16()))
   }
+  // RFC 9345 §4.1.1
+  if (extensions.slice(1).some((others) => others.has(EXTENSION.delegated_credential)))
+    throw new Error('a delegated credential that is not with the leaf')
   return { chain, leafExtensions: extensions[0] ?? new Map() }
 }
 

@@ -15,6 +15,7 @@ import {
   type Suite,
   suiteOf,
 } from './client-keys.ts'
+import { takeDelegatedCredential } from './delegation.ts'
 import { RecordLayer } from './client-records.ts'
 import {
   type ClientSession,
@@ -23,6 +24,7 @@ import {
   readNewSessionTicket,
   withBinders,
 } from './client-psk.ts'
+import type { KeyObject } from 'node:crypto'
 import { alertText, EXTENSION, GROUP, MESSAGE, RECORD } from './code-points.ts'
 import {
   type Extensions,
@@ -319,11 +321,22 @@ export class TestClient extends RecordLayer {
 
   #receiveCertificateVerify(body: Uint8Array, transcriptHash: Uint8Array): void {
     const { scheme, signature } = readCertificateVerify(body)
-    if (!this.hello.schemes?.includes(scheme)) throw new Error(`scheme ${scheme} was not offered`)
     const [leaf] = this.chain
     if (leaf === undefined) throw new Error('an empty chain')
-    checkCertificateVerify(leaf, scheme, signature, transcriptHash)
+    checkCertificateVerify(this.#delegatedKey(leaf, scheme) ?? leaf, scheme, signature, transcriptHash)
     this.scheme = scheme
+  }
+
+  /** undefined: the certificate's own key signs. */
+  #delegatedKey(leaf: Uint8Array, scheme: number): KeyObject | undefined {
+    const { schemes: offered = [], extra } = this.hello
+    const delegated = this.leafExtensions.get(EXTENSION.delegated_credential)
+    if (delegated === undefined) {
+      if (!offered.includes(scheme)) throw new Error(`scheme ${scheme} was not offered`)
+      return undefined
+    }
+    const accepted = extra.find(({ type }) => type === EXTENSION.delegated_credential)?.body
+    return takeDelegatedCredential(delegated, leaf, { accepted, offered, scheme })
   }
 
   #receiveFinished(body: Uint8Array, transcriptHash: Uint8Array): void {
