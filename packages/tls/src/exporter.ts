@@ -41,11 +41,26 @@ export type ExpandLabel = (
 
 /** Longest label: registered ones have less than 50 characters. It keeps HkdfLabel inside one HMAC input of {@link Hkdf}. */
 const MAX_LABEL_BYTES = 128
-/** HKDF-Expand counts its blocks in one byte. RFC 5869 §2.3. */
-const MAX_BLOCKS = 255
+/** HKDF-Expand counts its blocks in one byte (RFC 5869 §2.3), and the shorter hash has 32: so much in both versions. */
+const MAX_EXPORTED_BYTES = 255 * 32
 
 const NONE = new Uint8Array(0)
 const encoder = new TextEncoder()
+
+/** The bytes of a label. @throws {RangeError} if they are none, or more than 128. */
+export function exporterLabel(label: string): Uint8Array {
+  const bytes = encoder.encode(label)
+  if (bytes.length === 0 || bytes.length > MAX_LABEL_BYTES)
+    throw new RangeError(`an exporter label has 1 to ${MAX_LABEL_BYTES} bytes, not ${bytes.length}`)
+  return bytes
+}
+
+/** `length` itself. @throws {RangeError} if it is no whole number from 1 to 8160. */
+export function exportedLength(length: number): number {
+  if (!Number.isInteger(length) || length < 1 || length > MAX_EXPORTED_BYTES)
+    throw new RangeError(`an exporter gives 1 to ${MAX_EXPORTED_BYTES} bytes, not ${length}`)
+  return length
+}
 
 /**
  *     TLS-Exporter(label, context_value, key_length) =
@@ -54,7 +69,7 @@ const encoder = new TextEncoder()
  * In TLS 1.3 no context and an empty one give the same.
  *
  * @param options `secret`: the exporter_master_secret, not changed; `label`: 1 to 128 bytes, see the IANA registry of TLS
- * exporter labels; `length`: bytes of the result, up to 255 hashes.
+ * exporter labels; `length`: bytes of the result, up to 8160.
  * @returns bytes the caller owns, and should wipe.
  * @throws {RangeError} if the label or the length is out of range.
  * @see RFC 8446 §7.5
@@ -74,11 +89,8 @@ export function exportKeyingMaterial({
   readonly context?: Uint8Array
   readonly length: number
 }): Uint8Array {
-  const labelBytes = encoder.encode(label).length
-  if (labelBytes === 0 || labelBytes > MAX_LABEL_BYTES)
-    throw new RangeError(`an exporter label has 1 to ${MAX_LABEL_BYTES} bytes, not ${labelBytes}`)
-  if (!Number.isInteger(length) || length < 1 || length > MAX_BLOCKS * secret.length)
-    throw new RangeError(`an exporter gives 1 to ${MAX_BLOCKS * secret.length} bytes, not ${length}`)
+  exporterLabel(label)
+  exportedLength(length)
   const derived = expandLabel(secret, label, digest(hash, NONE), secret.length)
   const material = expandLabel(derived, 'exporter', digest(hash, context), length)
   derived.fill(0)

@@ -64,6 +64,15 @@ export function logTrafficSecrets(
   }
 }
 
+/** Gives the master secret of TLS 1.2 to `keyLog`, if there is one. RFC 9850 §2.2. */
+export function logMasterSecret(
+  keyLog: KeyLog | undefined,
+  clientRandom: Uint8Array,
+  masterSecret: Uint8Array,
+): void {
+  if (keyLog !== undefined) keyLog(keyLogLine('CLIENT_RANDOM', clientRandom, masterSecret))
+}
+
 function toHex(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += byte.toString(16).padStart(2, '0')

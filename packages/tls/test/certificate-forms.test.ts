@@ -1,13 +1,15 @@
 // Which form of the Certificate message a client gets. RFC 8446 §4.4.2.1, RFC 6962 §3.3, RFC 8879.
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { createCertificateStore, loadCredential } from '@latchkey/tls'
+import { createCertificateStore, createTicketKeyring, loadCredential, TicketSealer } from '@latchkey/tls'
 import { concat, toHex, u16, u8, vector16, vector24, vector8 } from './support/bytes.ts'
 import { testCertificate } from './support/certificate.ts'
 import type { Extension } from './support/client-hello.ts'
 import { EXTENSION, MESSAGE } from './support/code-points.ts'
-import { testContext, Wire } from './support/harness.ts'
+import { testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
+import { defaultHello12 } from './support/test-client12.ts'
 
 /** The smallest successful OCSPResponse: a basic response that is an empty SEQUENCE. */
 const ocsp = new Uint8Array(Buffer.from('30160a0100a011300f06092b060105050730010104023000', 'hex'))
@@ -16,11 +18,16 @@ const sct = vector16(
   vector16(u8(0), new Uint8Array(32).fill(7), new Uint8Array(8), u16(0), u16(0x0403), vector16(u8(1))),
 )
 
+const tickets = new TicketSealer({
+  keyring: createTicketKeyring({ clock: Date.now }),
+  random: (count) => new Uint8Array(randomBytes(count)),
+  clock: Date.now,
+})
 const chain = testCertificate('rsa2048').chainPem
 const stapled = loadCredential({ chain, ocsp, sct })
 const plain = loadCredential({ chain })
 const contextOf = (credential: typeof stapled) =>
-  testContext({ certificates: createCertificateStore({ hosts: [], default: [credential] }) })
+  testContext({ certificates: createCertificateStore({ hosts: [], default: [credential] }), tickets })
 const contexts = { stapled: contextOf(stapled), plain: contextOf(plain) }
 
 const STATUS_REQUEST: Extension = { type: EXTENSION.status_request, body: concat(u8(1), u16(0), u16(0)) }
@@ -92,6 +99,29 @@ for (const { name, credential, extra, staples, compression } of FORMS) {
     )
     assert.equal(wire.client.compression, compression)
     assert.equal(wire.client.chain.length, 2)
+  })
+}
+
+for (const { name, credential, extra, staples } of FORMS) {
+  test(`TLS 1.2: ${name}, and not again in a resumption`, () => {
+    const context = contexts[credential]
+    const asked = defaultHello12({ hasSessionTicket: true })
+    const wire = new Wire12({ context, hello: { extra: [...asked.extra, ...extra] } }).start()
+    assertEstablished(wire)
+    const expected = new Map(staples)
+    assert.equal(wire.client.ocsp !== undefined, expected.has(EXTENSION.status_request))
+    if (wire.client.ocsp !== undefined) assert.equal(toHex(wire.client.ocsp), toHex(ocsp))
+    const timestamps = wire.client.extensions.get(EXTENSION.signed_certificate_timestamp)
+    assert.equal(timestamps && toHex(timestamps), expected.get(EXTENSION.signed_certificate_timestamp))
+
+    const { session } = wire.client
+    assert.ok(session !== undefined)
+    const again = defaultHello12({ session })
+    const resumed = new Wire12({ context, session, hello: { extra: [...again.extra, ...extra] } }).start()
+    assertEstablished(resumed)
+    assert.ok(resumed.client.isResumed)
+    assert.equal(resumed.client.ocsp, undefined)
+    assert.equal(resumed.client.extensions.has(EXTENSION.signed_certificate_timestamp), false)
   })
 }
 

@@ -4,11 +4,12 @@ import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { ja4 } from '../src/handshake/fingerprint.ts'
 import { readClientHello } from '../src/handshake/client-hello.ts'
-import { ascii, toHex, u16 } from './support/bytes.ts'
+import { ascii, concat, toHex, u16 } from './support/bytes.ts'
 import { encodeHelloBody } from './support/client-hello.ts'
 import { deriveSecret, expandLabel, hashOf } from './support/client-keys.ts'
+import { prf } from './support/client-keys12.ts'
 import { SUITE } from './support/code-points.ts'
-import { establishedWire, testContext, unfinishedWire, Wire } from './support/harness.ts'
+import { establishedWire, testContext, unfinishedWire, Wire, Wire12 } from './support/harness.ts'
 
 const CLIENT_RANDOM = new Uint8Array(32).fill(0x5e)
 
@@ -60,6 +61,29 @@ for (const suite of [SUITE.TLS_AES_128_GCM_SHA256, SUITE.TLS_AES_256_GCM_SHA384]
     assert.throws(() => wire.server.exportKeyingMaterial('EXPORTER-test', undefined, 40), TypeError)
   })
 }
+
+test('TLS 1.2: the key log has the master secret, and keying material is what the client exports', () => {
+  const lines: string[] = []
+  const context = testContext({ keyLog: (line) => lines.push(line) })
+  const wire = new Wire12({ context, hello: { random: CLIENT_RANDOM } }).start()
+  const { masterSecret, serverRandom } = wire.client
+  assert.deepEqual(lines, [`CLIENT_RANDOM ${toHex(CLIENT_RANDOM)} ${toHex(masterSecret)}\n`])
+  const randoms = concat(CLIENT_RANDOM, serverRandom)
+  const long = new Uint8Array(1000).fill(7)
+  // RFC 5705 §4: no context is not an empty one.
+  for (const context of [undefined, new Uint8Array(0), ascii('a context'), long]) {
+    const seed = context === undefined ? randoms : concat(randoms, u16(context.length), context)
+    const expected = prf('sha256', masterSecret, 'EXPORTER-test', seed, 77)
+    assert.equal(toHex(wire.server.exportKeyingMaterial('EXPORTER-test', context, 77)), toHex(expected))
+  }
+  assert.ok(!inspect(wire.server, { depth: 9, showHidden: true }).includes(toHex(masterSecret)))
+})
+
+test('TLS 1.2 without extended_master_secret exports nothing', () => {
+  const wire = new Wire12({ hasExtendedMasterSecret: false }).start()
+  assert.equal(wire.establishedCount, 1)
+  assert.throws(() => wire.server.exportKeyingMaterial('EXPORTER-test', undefined, 32), TypeError)
+})
 
 test('nothing is exported before the client has finished', () => {
   const wire = unfinishedWire()

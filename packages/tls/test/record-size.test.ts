@@ -5,8 +5,9 @@ import { toMultipleOf } from '@latchkey/tls'
 import { concat, toHex, u16, u8 } from './support/bytes.ts'
 import type { Extension } from './support/client-hello.ts'
 import { EXTENSION, GROUP, RECORD } from './support/code-points.ts'
-import { establishedWire, testContext, Wire } from './support/harness.ts'
+import { establishedWire, testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
+import { defaultHello12 } from './support/test-client12.ts'
 
 const limit = (bytes: number): Extension => ({ type: EXTENSION.record_size_limit, body: u16(bytes) })
 
@@ -31,6 +32,19 @@ for (const bytes of LIMITS) {
       assert.equal(toHex(wire.client.received), toHex(concat(Buffer.from('pong'), data)))
     })
   }
+}
+
+for (const bytes of LIMITS) {
+  test(`TLS 1.2, record_size_limit ${bytes}: no protected record is longer`, () => {
+    const extra = [...defaultHello12().extra, limit(bytes)]
+    const wire = new Wire12({ hello: { extra } }).start()
+    assertEstablished(wire)
+    assert.equal(toHex(wire.client.extensions.get(EXTENSION.record_size_limit) ?? u8(0)), '4000')
+    wire.server.send([new Uint8Array(40_000)])
+    wire.run()
+    assert.equal(Math.max(...wire.client.contentBytes), Math.min(bytes, 16_384))
+    assert.equal(wire.client.received.length, 40_004)
+  })
 }
 
 test('record_size_limit below 64 is refused', () => {

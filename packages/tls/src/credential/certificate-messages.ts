@@ -7,7 +7,7 @@ import {
   type CompressedCertificates,
   selectCompressedCertificate,
 } from './certificate-compression.ts'
-import { type Staples, writeCertificateEntryExtensions } from './stapling.ts'
+import { requestedStaples, type Staples, writeCertificateEntryExtensions } from './stapling.ts'
 
 /** What decides about the form. */
 export type CertificateWishes = Pick<
@@ -39,10 +39,9 @@ export class CertificateMessages {
   }
 
   /** The whole Certificate or CompressedCertificate message: constant bytes that all handshakes share. */
-  select({ requestsOcsp, requestsTimestamps, certificateCompressions }: CertificateWishes): Uint8Array {
-    const ocsp = requestsOcsp ? this.#staples.ocsp : undefined
-    const sct = requestsTimestamps ? this.#staples.sct : undefined
-    const form = this.#form({ ocsp, sct })
+  select(wishes: CertificateWishes): Uint8Array {
+    const { certificateCompressions } = wishes
+    const form = this.#form(requestedStaples(wishes, this.#staples))
     if (certificateCompressions === undefined) return form.message
     form.compressed ??= compressCertificate(form.message)
     return selectCompressedCertificate(form.compressed, certificateCompressions) ?? form.message

@@ -3,6 +3,7 @@
 // Both come from an operator's file and go to every client, so rubbish is refused when it is loaded.
 import { DecodeError, DER_TAG, Reader, readInside, Writer } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
+import type { ClientHello } from '../handshake/client-hello.ts'
 import { ExtensionType } from '../handshake/extension-type.ts'
 
 /** What is stapled to a leaf certificate. */
@@ -21,6 +22,14 @@ export interface LeafExtensions extends Staples {
 
 /** CertificateStatusType. RFC 6066 §8. */
 const OCSP = 1
+
+/** Those of `staples` that the client asked for. RFC 8446 §4.4.2. */
+export function requestedStaples(
+  { requestsOcsp, requestsTimestamps }: Pick<ClientHello, 'requestsOcsp' | 'requestsTimestamps'>,
+  { ocsp, sct }: Staples,
+): Staples {
+  return { ocsp: requestsOcsp ? ocsp : undefined, sct: requestsTimestamps ? sct : undefined }
+}
 
 /**
  * The extensions of a CertificateEntry, without the two bytes of length in front of them. Staple only what the client

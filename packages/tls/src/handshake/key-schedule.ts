@@ -64,11 +64,23 @@ export class Hkdf {
 
   /**
    * HMAC(key, input) = H(key ⊕ opad ‖ H(key ⊕ ipad ‖ input)), built from two one-shot hashes: cheaper than an Hmac object.
-   * `key` is at most one block, the input at most 256 bytes.
+   * `key` is at most one block.
    */
   hmac(key: Uint8Array, input: Uint8Array): Uint8Array {
+    if (input.length > MAX_HMAC_INPUT) return this.#hmacOfLong(key, input)
     this.#inner.set(input, this.#block)
     return this.#hmacOfScratch(key, input.length)
+  }
+
+  /** No message of a handshake needs it: for exporters of TLS 1.2, whose context may be long. */
+  #hmacOfLong(key: Uint8Array, input: Uint8Array): Uint8Array {
+    this.#pad(key)
+    const inner = new Uint8Array(this.#block + input.length)
+    inner.set(this.#inner.subarray(0, this.#block))
+    inner.set(input, this.#block)
+    digestInto(this.#outer, this.#block, this.hashName, inner)
+    inner.fill(0)
+    return this.#outerHash(0)
   }
 
   /** HMAC of the `inputBytes` that stand in the inner scratch already. `key` must be a secret: see {@link digestInto}. */

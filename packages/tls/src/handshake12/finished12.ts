@@ -4,6 +4,8 @@
 //     resumed:  server [NewSessionTicket, ChangeCipherSpec], Finished ─▶ client [ChangeCipherSpec], Finished
 import { equalSecrets } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
+import type { Exporter } from '../exporter.ts'
+import { logMasterSecret } from '../key-log.ts'
 import { HandshakeType } from '../handshake/handshake-type.ts'
 import { writeFinished } from '../handshake/server-messages.ts'
 import {
@@ -28,15 +30,21 @@ export interface Agreed {
   readonly master: MasterSecret
   /** What the client gets a ticket for; undefined: none was promised. */
   readonly ticketed: TicketedSession | undefined
+  /** Whether the master secret is bound to this handshake (extended_master_secret): else nothing is exported from it. */
+  readonly isBound: boolean
 }
 
-/** @param first in a full handshake the client, in a resumed one we. */
+/**
+ * @param first in a full handshake the client, in a resumed one we.
+ * @returns what exports keying material. RFC 5705; not without extended_master_secret, RFC 7627 §5.4.
+ */
 export function* exchangeFinished(
   handshake: Handshake,
   agreed: Agreed,
   first: 'client' | 'server',
-): Steps<void> {
+): Steps<Exporter | undefined> {
   const { suite, randoms, master } = agreed
+  master.lend((secret) => logMasterSecret(handshake.context.keyLog, randoms.client, secret))
   const keys = master.keys(suite, randoms)
   const reads = new RecordProtection12(suite, keys.client)
   const writes = new RecordProtection12(suite, keys.server)
@@ -53,6 +61,7 @@ export function* exchangeFinished(
     handshake.channel.protectReads(handOver(reads))
     yield* receiveFinished(agreed)
     if (first === 'client') sendFinished(handshake, agreed, handOver(writes))
+    return agreed.isBound ? master.exporter(randoms) : undefined
   } finally {
     master.wipe()
     for (const protection of held) protection.wipe()

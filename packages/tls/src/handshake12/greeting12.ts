@@ -1,9 +1,11 @@
 // What the client's hello says to every TLS 1.2 handshake, full or resumed, and the ServerHello that answers it.
 import type { Credential } from '../credential/credential.ts'
+import type { Staples } from '../credential/stapling.ts'
 import type { ClientHello } from '../handshake/client-hello.ts'
 import { selectAlpnProtocol, selectTenant } from '../handshake/negotiate.ts'
 import { type FirstHello, type Handshake, sendMessage } from '../handshake/steps.ts'
 import type { Transcript } from '../handshake/transcript.ts'
+import { MAX_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
 import { type HelloExtensions12, readHelloExtensions12 } from './hello-extensions12.ts'
 import type { Randoms } from './master-secret.ts'
@@ -50,7 +52,8 @@ export function sendServerHello12(
     suite,
     isResumed,
     hasSessionTicket,
-  }: { suite: CipherSuite12; isResumed: boolean; hasSessionTicket: boolean },
+    staples,
+  }: { suite: CipherSuite12; isResumed: boolean; hasSessionTicket: boolean; staples: Staples },
 ): void {
   const serverHello = writeServerHello12({
     random: randoms.server,
@@ -60,6 +63,10 @@ export function sendServerHello12(
     alpnProtocol,
     hasServerName: serverName !== '' && !isResumed,
     hasSessionTicket,
+    staples,
+    recordSizeLimit: hello.recordSizeLimit === undefined ? undefined : MAX_PLAINTEXT_BYTES,
   })
+  // RFC 8449 §4: it holds for protected records, of which there are none yet.
+  if (hello.recordSizeLimit !== undefined) handshake.channel.limitRecords(hello.recordSizeLimit)
   sendMessage(handshake, transcript, serverHello)
 }

@@ -2,6 +2,8 @@
 //
 //     premaster ──▶ master secret ──▶ key block: client key, server key, client IV, server IV
 //                                 └─▶ verify_data of both Finished messages
+import { Writer } from '@latchkey/core'
+import { type Exporter, exportedLength, exporterLabel } from '../exporter.ts'
 import type { Hkdf } from '../handshake/key-schedule.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
 
@@ -128,6 +130,24 @@ export class MasterSecret {
   verifyData(sender: 'client' | 'server', transcriptHash: Uint8Array): Uint8Array {
     const label = sender === 'client' ? 'clientFinished' : 'serverFinished'
     return prf(this.#kdf, this.#secret, label, VERIFY_DATA_BYTES, transcriptHash)
+  }
+
+  /**
+   * Keying material for other protocols. Whoever gets it wipes it. RFC 5705 §4:
+   *
+   *     PRF(master_secret, label, client_random ‖ server_random [‖ uint16 context length ‖ context])
+   */
+  exporter({ client, server }: Randoms): Exporter {
+    const kdf = this.#kdf
+    const secret = new Uint8Array(this.#secret)
+    return {
+      export: (label, context, length) => {
+        const seed = new Writer(256).opaque(exporterLabel(label)).opaque(client).opaque(server)
+        if (context !== undefined) seed.opaque16(context)
+        return pHash(kdf, secret, seed.finish(), exportedLength(length))
+      },
+      wipe: () => secret.fill(0),
+    }
   }
 
   /** Forgets the secret. */

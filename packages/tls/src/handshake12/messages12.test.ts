@@ -36,6 +36,8 @@ const fields = {
   alpnProtocol: undefined,
   hasServerName: false,
   hasSessionTicket: false,
+  staples: {},
+  recordSizeLimit: undefined,
 }
 
 test('a ServerHello answers what was offered, in full', () => {

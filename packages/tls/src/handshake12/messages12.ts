@@ -1,5 +1,6 @@
 // The messages of a TLS 1.2 server handshake. RFC 5246 §7.4, RFC 8422 §5, RFC 5077 §3.3.
 import { DecodeError, Reader, Writer } from '@latchkey/core'
+import type { Staples } from '../credential/stapling.ts'
 import { TlsError } from '../errors.ts'
 import { ExtensionType } from '../handshake/extension-type.ts'
 import { HandshakeType } from '../handshake/handshake-type.ts'
@@ -36,6 +37,10 @@ export interface ServerHello12Fields {
   readonly hasServerName: boolean
   /** Whether NewSessionTicket will follow. */
   readonly hasSessionTicket: boolean
+  /** What the client asked to have stapled: CertificateStatus will follow, timestamps are here. RFC 6066 §8, RFC 6962 §3.3.1. */
+  readonly staples: Staples
+  /** Ours, where the client said its own. RFC 8449 §4. */
+  readonly recordSizeLimit: number | undefined
 }
 
 /**
@@ -59,13 +64,16 @@ export function writeServerHello12(fields: ServerHello12Fields): Uint8Array {
 
 /** Answers to what the client offered, nothing else. RFC 5246 §7.4.1.4. */
 function serverHelloExtensions(fields: ServerHello12Fields): Uint8Array {
-  const { offered, alpnProtocol, hasServerName, hasSessionTicket } = fields
+  const { offered, alpnProtocol, hasServerName, hasSessionTicket, staples, recordSizeLimit } = fields
   const writer = new Writer(64)
   if (hasServerName) writer.u16(ExtensionType.server_name).u16(0)
   if (offered.hasRenegotiationInfo) writer.u16(ExtensionType.renegotiation_info).u16(1).u8(0)
   if (offered.hasExtendedMasterSecret) writer.u16(ExtensionType.extended_master_secret).u16(0)
   if (offered.hasPointFormats) writer.u16(ExtensionType.ec_point_formats).u16(2).u8(1).u8(0)
   if (hasSessionTicket) writer.u16(ExtensionType.session_ticket).u16(0)
+  if (staples.ocsp !== undefined) writer.u16(ExtensionType.status_request).u16(0)
+  if (staples.sct !== undefined) writer.u16(ExtensionType.signed_certificate_timestamp).opaque16(staples.sct)
+  if (recordSizeLimit !== undefined) writer.u16(ExtensionType.record_size_limit).u16(2).u16(recordSizeLimit)
   if (alpnProtocol !== undefined) {
     const name = Uint8Array.from(alpnProtocol, (char) => char.charCodeAt(0))
     writer.u16(ExtensionType.application_layer_protocol_negotiation)
@@ -86,6 +94,14 @@ export function writeCertificate12(chain: readonly Uint8Array[]): Uint8Array {
     },
     size,
   )
+}
+
+/** CertificateStatusType ocsp. RFC 6066 §8. */
+const OCSP = 1
+
+/** `struct { CertificateStatusType status_type = 1; opaque OCSPResponse<1..2^24-1>; } CertificateStatus;` RFC 6066 §8. */
+export function writeCertificateStatus(ocsp: Uint8Array): Uint8Array {
+  return message(HandshakeType.certificate_status, (body) => body.u8(OCSP).opaque24(ocsp), ocsp.length + 8)
 }
 
 /** ECCurveType named_curve. RFC 8422 §5.4. */

@@ -3,6 +3,7 @@
 //     full:     ClientHello ─▶ signature asked for ─▶ ServerHello, Certificate ─▶ ServerKeyExchange, ServerHelloDone
 //                  ─▶ ClientKeyExchange, Finished ─▶ Finished
 //     resumed:  ClientHello ─▶ ServerHello, Finished ─▶ Finished
+import { requestedStaples } from '../credential/stapling.ts'
 import { refuse } from '../errors.ts'
 import { hkdf } from '../handshake/key-schedule.ts'
 import type { GroupName } from '../handshake/named-group.ts'
@@ -13,7 +14,7 @@ import { offerShare, receiveShare, sendServerKeyExchange } from './ecdhe-key-exc
 import { exchangeFinished } from './finished12.ts'
 import { greet, type Greeting12, sendServerHello12 } from './greeting12.ts'
 import { MasterSecret } from './master-secret.ts'
-import { SERVER_HELLO_DONE } from './messages12.ts'
+import { SERVER_HELLO_DONE, writeCertificateStatus } from './messages12.ts'
 import { type Choice12, negotiate12 } from './negotiate12.ts'
 import { acceptTicket12, canTicket, type Resumption12 } from './resumption12.ts'
 
@@ -43,21 +44,30 @@ function admit({ context, clientAddress }: Handshake, group: GroupName | undefin
 
 function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choice12): Steps<Established> {
   const { suite, credential } = choice
-  const { serverName, randoms } = greeting
-  const hasSessionTicket = canTicket(handshake.context, greeting.offered)
+  const { hello, offered, serverName, randoms } = greeting
+  const staples = requestedStaples(hello, credential.staples)
+  const hasSessionTicket = canTicket(handshake.context, offered)
   const transcript = new Transcript(suite.hash)
   transcript.add(greeting.message)
   const share = offerShare(handshake, greeting, choice)
   // ServerHello and Certificate do not wait for the signature.
-  sendServerHello12(handshake, greeting, transcript, { suite, isResumed: false, hasSessionTicket })
+  sendServerHello12(handshake, greeting, transcript, {
+    suite,
+    isResumed: false,
+    hasSessionTicket,
+    staples,
+  })
   sendMessage(handshake, transcript, credential.tls12.certificateMessage)
+  if (staples.ocsp !== undefined) sendMessage(handshake, transcript, writeCertificateStatus(staples.ocsp))
   yield* sendServerKeyExchange(handshake, transcript, choice, share)
   sendMessage(handshake, transcript, SERVER_HELLO_DONE)
   const premaster = yield* receiveShare(transcript, choice, share)
   const master = masterSecret(greeting, choice, premaster, transcript)
   const ticketed = hasSessionTicket ? { serverName, credential, fullHandshakeAtMs: undefined } : undefined
-  yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'client')
-  return { session: sessionOf(greeting, choice, choice), traffic: undefined, exporter: undefined }
+  const isBound = offered.hasExtendedMasterSecret
+  const agreed = { suite, randoms, transcript, master, ticketed, isBound }
+  const exporter = yield* exchangeFinished(handshake, agreed, 'client')
+  return { session: sessionOf(greeting, choice, choice), traffic: undefined, exporter }
 }
 
 /** Extended (RFC 7627 §4) where the client knows it. @param premaster wiped here */
@@ -86,13 +96,15 @@ function* resumedHandshake(
     suite,
     isResumed: true,
     hasSessionTicket: isRenewalDue,
+    staples: {},
   })
   const ticketed = isRenewalDue ? { serverName, credential, fullHandshakeAtMs } : undefined
-  yield* exchangeFinished(handshake, { suite, randoms, transcript, master, ticketed }, 'server')
+  const agreed = { suite, randoms, transcript, master, ticketed, isBound: true }
+  const exporter = yield* exchangeFinished(handshake, agreed, 'server')
   return {
     session: sessionOf(greeting, { suite, credential }, undefined),
     traffic: undefined,
-    exporter: undefined,
+    exporter,
   }
 }
 

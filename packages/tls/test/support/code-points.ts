@@ -19,6 +19,7 @@ export const MESSAGE = {
   certificate_verify: 15,
   client_key_exchange: 16,
   finished: 20,
+  certificate_status: 22,
   key_update: 24,
   compressed_certificate: 25,
   message_hash: 254,

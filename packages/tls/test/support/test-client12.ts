@@ -87,6 +87,10 @@ export class TestClient12 {
   group: number | undefined
   scheme: number | undefined
   chain: Uint8Array[] = []
+  /** OCSPResponse of CertificateStatus. */
+  ocsp: Uint8Array | undefined
+  /** Bytes of content of each protected record that came. */
+  readonly contentBytes: number[] = []
   serverRandom: Uint8Array = new Uint8Array(0)
   serverSessionId: Uint8Array = new Uint8Array(0)
   extensions: Extensions = new Map()
@@ -195,6 +199,10 @@ export class TestClient12 {
     return body && readSelectedProtocol(body)
   }
 
+  get masterSecret(): Uint8Array {
+    return this.#master
+  }
+
   get received(): Uint8Array {
     return concat(...this.data)
   }
@@ -220,6 +228,7 @@ export class TestClient12 {
     const content = this.readKeys?.open(record) ?? record.subarray(5)
     if (content.length > 16_384) throw new Error(`${content.length} bytes in a record`)
     this.recordTypes.push(type)
+    if (isProtected) this.contentBytes.push(content.length)
     if (type === RECORD.alert) this.#receiveAlert(content, isProtected)
     else if (type === RECORD.handshake) this.#receiveHandshake(content)
     else if (type === RECORD.ccs) this.#receiveChangeCipherSpec(content)
@@ -265,6 +274,7 @@ export class TestClient12 {
   /** RFC 5246 §7.3, RFC 5077 §3.1. */
   #mayCome(type: number): boolean {
     const last = this.messages.at(-1)?.type
+    const hasStatus = this.extensions.has(EXTENSION.status_request)
     const willTicket = this.extensions.has(EXTENSION.session_ticket)
     const beforeFinished = willTicket ? MESSAGE.new_session_ticket : MESSAGE.finished
     switch (last) {
@@ -273,6 +283,8 @@ export class TestClient12 {
       case MESSAGE.server_hello:
         return type === (this.isResumed ? beforeFinished : MESSAGE.certificate)
       case MESSAGE.certificate:
+        return type === (hasStatus ? MESSAGE.certificate_status : MESSAGE.server_key_exchange)
+      case MESSAGE.certificate_status:
         return type === MESSAGE.server_key_exchange
       case MESSAGE.server_key_exchange:
         return type === MESSAGE.server_hello_done
@@ -287,6 +299,7 @@ export class TestClient12 {
     const reader = new Reader(body)
     if (type === MESSAGE.server_hello) this.#readServerHello(reader)
     else if (type === MESSAGE.certificate) this.#readCertificate(reader)
+    else if (type === MESSAGE.certificate_status) this.#readCertificateStatus(reader)
     else if (type === MESSAGE.server_key_exchange) this.#readServerKeyExchange(reader)
     else if (type === MESSAGE.new_session_ticket) this.#readNewSessionTicket(reader)
     else if (type === MESSAGE.finished) this.#readFinished(reader)
@@ -351,6 +364,11 @@ export class TestClient12 {
   #readCertificate(reader: Reader): void {
     const list = reader.vector24()
     while (list.left > 0) this.chain.push(new Uint8Array(list.opaque24()))
+  }
+
+  #readCertificateStatus(reader: Reader): void {
+    if (reader.u8() !== 1) throw new Error('not an OCSP response')
+    this.ocsp = new Uint8Array(reader.opaque24())
   }
 
   #readServerKeyExchange(reader: Reader): void {
