@@ -11,7 +11,11 @@ import { TlsError } from '../errors.ts'
 import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import { CertificateMessages } from './certificate-messages.ts'
 import type { Credential } from './credential.ts'
-import { delegatedCredentialContent, readDelegatedCredential } from './delegated-credential.ts'
+import {
+  delegatedCredentialContent,
+  type DelegatedKey,
+  readDelegatedCredential,
+} from './delegated-credential.ts'
 
 /** What a delegated key may sign with. RFC 9345 §4: no rsaEncryption keys, and we have no others of RSA. */
 export type DelegatedScheme = Exclude<SignatureSchemeName, `rsa_${string}`>
@@ -92,6 +96,7 @@ export function notBeforeMs(credential: Credential): number {
  */
 export function loadDelegatedCredential(parts: DelegatedCredentialParts): DelegatedCredential {
   requireDelegationUsage(parts.credential)
+  checkDelegation(parts.credential, parts.encoded)
   return openDelegatedCredential(parts)
 }
 
@@ -103,30 +108,44 @@ export interface DelegatedCredentialParts {
   readonly privateKey: KeyObject
 }
 
-/** {@link loadDelegatedCredential} without a look at what the certificate is for: who calls has looked. */
+/** Whether the certificate's key has signed it, for a time that it has itself. @throws {TlsError} ERR_TLS_CREDENTIAL */
+export function checkDelegation(credential: Credential, encoded: Uint8Array): void {
+  const { key, cred, algorithm: code, signature } = readDelegatedCredential(encoded)
+  const { hash } = SIGNATURE_SCHEMES[algorithmOf(credential, code)]
+  const content = delegatedCredentialContent(leafOf(credential), cred, code)
+  if (!verifySignature(credential.publicKey, { hash, pss: true }, content, signature))
+    unfit('delegated credential: the signature does not verify')
+  if (expiresAtMs(credential, key) > credential.notAfterMs)
+    unfit('delegated credential: it outlives the certificate')
+}
+
+/** Milliseconds since the epoch. */
+function expiresAtMs(credential: Credential, { validTimeSeconds }: DelegatedKey): number {
+  return notBeforeMs(credential) + validTimeSeconds * 1000
+}
+
+function algorithmOf({ schemes }: Credential, code: number): SignatureSchemeName {
+  return (
+    schemes.find((name) => SIGNATURE_SCHEMES[name].code === code) ??
+    unfit(`delegated credential: signed with ${hex(code)}, which is not for the certificate's key`)
+  )
+}
+
+/** {@link loadDelegatedCredential} without a look at the certificate, its signature and its time: who calls has looked. */
 export function openDelegatedCredential({
   credential,
   encoded,
   privateKey,
 }: DelegatedCredentialParts): DelegatedCredential {
-  const { key, cred, algorithm: algorithmCode, signature } = readDelegatedCredential(encoded)
+  const { key, algorithm } = readDelegatedCredential(encoded)
   const scheme = delegatedSchemeOf(key.dcCertVerifyAlgorithm)
-  const algorithm =
-    credential.schemes.find((name) => SIGNATURE_SCHEMES[name].code === algorithmCode) ??
-    unfit(`delegated credential: signed with ${hex(algorithmCode)}, which is not for the certificate's key`)
   const { hash } = SIGNATURE_SCHEMES[scheme]
   checkKey(key.spki, privateKey, scheme)
-  const content = delegatedCredentialContent(leafOf(credential), cred, algorithmCode)
-  const parameters = { hash: SIGNATURE_SCHEMES[algorithm].hash, pss: true }
-  if (!verifySignature(credential.publicKey, parameters, content, signature))
-    unfit('delegated credential: the signature does not verify')
-  const expiresAtMs = notBeforeMs(credential) + key.validTimeSeconds * 1000
-  if (expiresAtMs > credential.notAfterMs) unfit('delegated credential: it outlives the certificate')
   return {
     certificateMessages: new CertificateMessages(credential.chain, credential.staples, encoded),
     scheme,
-    algorithm,
-    expiresAtMs,
+    algorithm: algorithmOf(credential, algorithm),
+    expiresAtMs: expiresAtMs(credential, key),
     sign: (content) => signContent(privateKey, { hash, pss: false }, content),
   }
 }

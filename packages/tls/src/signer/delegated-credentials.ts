@@ -11,6 +11,7 @@ import {
   writeDelegatedKey,
 } from '../credential/delegated-credential.ts'
 import {
+  checkDelegation,
   CLOCK_SKEW_MS,
   type DelegatedCredential,
   type DelegatedCredentialSource,
@@ -220,6 +221,7 @@ export class DelegatedCredentials implements DelegatedCredentialSource, AsyncDis
     })
     const encoded = writeDelegatedCredential(cred, algorithm, signature)
     try {
+      checkDelegation(credential, encoded)
       return openDelegatedCredential({ credential, encoded, privateKey })
     } catch (cause) {
       // All but the signature is ours.
