@@ -110,13 +110,13 @@ export class DelegatedCredentials implements DelegatedCredentialSource, AsyncDis
   }
 
   /**
-   * Starts to delegate from a certificate. Twice is harmless.
+   * Starts to delegate from a certificate. Twice is harmless, and after the end it does nothing.
    *
    * @throws {TlsError} ERR_TLS_CREDENTIAL if it is not for that (RFC 9345 §4.2).
    * @throws {RangeError} if there are too many.
    */
   add(credential: Credential): void {
-    if (this.#delegations.has(credential)) return
+    if (this.#end.signal.aborted || this.#delegations.has(credential)) return
     requireDelegationUsage(credential)
     if (credential.publicKey.asymmetricKeyType === 'rsa' && this.#options.allowRsa !== true)
       throw new TlsError('ERR_TLS_CREDENTIAL', { detail: 'delegation from an RSA key needs allowRsa' })
