@@ -49,8 +49,6 @@ export interface ConnectionHandlers {
 
 /** change_cipher_spec records a client may send: one is usual, more is noise. */
 const MAX_CHANGE_CIPHER_SPEC = 32
-/** Records one handshake message may come in: a hello of a few thousand bytes needs one or two. */
-const MAX_FRAGMENTS = 32
 /** Records in a row that carry nothing. */
 const MAX_EMPTY_RECORDS = 16
 /** KeyUpdates in a row without data between them: each costs us a key derivation. */
@@ -97,7 +95,6 @@ export class ServerConnection {
   #hasSeenClientHello = false
   #changeCipherSpecs = 0
   #emptyRecords = 0
-  #fragments = 1
   #keyUpdates = 0
   #owesKeyUpdate = false
   #userCanceled = 0
@@ -448,15 +445,12 @@ export class ServerConnection {
 
   #receiveHandshake(content: Uint8Array): void {
     if (content.length === 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'empty handshake record')
-    if (!this.#reassembler.isEmpty && ++this.#fragments > MAX_FRAGMENTS)
-      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'handshake message in too many records')
     if (this.#version === TLS12 && this.#phase.phase === 'established')
       refuseRenegotiation(content[0] as number)
     this.#reassembler.push(content)
     for (;;) {
       const message = this.#reassembler.next(this.#expected())
       if (message === undefined) return
-      this.#fragments = 1
       // Each message that a client sends is followed by new keys or by our turn: nothing may stand behind it in its
       // record (RFC 8446 §5.1).
       if (!this.#reassembler.isEmpty)

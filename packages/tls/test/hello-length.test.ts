@@ -189,10 +189,3 @@ function ownShare({ keyShares }: Partial<Hello>, client: TestClient): Partial<He
     keyShares: keyShares?.map((entry) => (entry.group === GROUP.x25519 && own !== undefined ? own : entry)),
   }
 }
-
-test('a ClientHello may not come in 33 records', () => {
-  const wire = new Wire()
-  const hello = wire.client.noteHello()
-  for (let at = 0; at < 33; at++) wire.client.plain(RECORD.handshake, hello.subarray(at, at + 1))
-  assertRefused(wire.run(), 'unexpected_message')
-})
