@@ -1,0 +1,105 @@
+// From the runner's settings to the options of a server.
+import {
+  CIPHER_SUITES12,
+  type CipherSuite12Name,
+  createTicketKeyring,
+  type GroupName,
+  NAMED_GROUPS,
+  type Signer,
+  TicketSealer,
+  type TlsServerOptions,
+} from '@latchkey/tls'
+import { randomBytes } from 'node:crypto'
+import type { Credentials } from './credentials.ts'
+import { type Settings, Unimplemented } from './flags.ts'
+
+/** What the connections of one run share: tickets of one are good for the next, also some time later. */
+export class Fleet {
+  #aheadMs = 0
+  readonly clock = (): number => Date.now() + this.#aheadMs
+  readonly tickets = new TicketSealer({
+    keyring: createTicketKeyring({ clock: this.clock }),
+    random: (count) => randomBytes(count),
+    clock: this.clock,
+  })
+
+  waitSeconds(seconds: number): void {
+    this.#aheadMs += seconds * 1000
+  }
+}
+
+/** @throws {Unimplemented} for versions, suites and groups that the engine does not have. */
+export function serverOptions(settings: Settings, credentials: Credentials, fleet: Fleet): TlsServerOptions {
+  const { '-curves': curves, '-cipher': cipher, '-expect-early-data-reason': reason } = settings
+  if (reason !== undefined && reason !== 'disabled') throw new Unimplemented(`early data: ${reason}`)
+  return {
+    certificates: certificateStore(settings, credentials),
+    signer: settings['-async'] === true ? later(credentials.signer) : credentials.signer,
+    tickets: tickets(settings, fleet),
+    clock: fleet.clock,
+    minVersion: minVersion(settings),
+    alpnProtocols: alpnProtocols(settings),
+    requireCloseNotify: settings['-check-close-notify'] === true,
+    allowHalfOpen: true,
+    ...(curves === undefined ? {} : { groups: curves.map(groupName) }),
+    ...(cipher === undefined ? {} : { cipherSuites12: cipher.split(':').map(suiteName) }),
+  }
+}
+
+/** BoringSSL asks one callback more before this one: here both are the same question. */
+function certificateStore(settings: Settings, { list }: Credentials): TlsServerOptions['certificates'] {
+  const isFailing = settings['-fail-cert-callback'] === true || settings['-fail-ddos-callback'] === true
+  return {
+    select() {
+      if (isFailing) throw new Error('the certificate store fails, as the runner wants')
+      return list
+    },
+  }
+}
+
+function tickets(settings: Settings, fleet: Fleet): TicketSealer | false {
+  if (settings['-no-ticket'] === true) return false
+  return settings['-skip-ticket'] === true ? new Fleet().tickets : fleet.tickets
+}
+
+/** A signer that is somewhere else. */
+function later(signer: Signer): Signer {
+  return {
+    async sign(request, signal) {
+      await new Promise(setImmediate)
+      return signer.sign(request, signal)
+    },
+  }
+}
+
+const TLS12 = 0x0303
+const TLS13 = 0x0304
+
+function minVersion(settings: Settings): 'TLSv1.2' | 'TLSv1.3' {
+  const isTls13Only = settings['-no-tls12'] === true || (settings['-min-version'] ?? TLS12) >= TLS13
+  return isTls13Only ? 'TLSv1.3' : 'TLSv1.2'
+}
+
+/** What no client of the runner offers. */
+const NOBODYS_PROTOCOL = 'nobody speaks this'
+
+function alpnProtocols(settings: Settings): string[] {
+  if (settings['-reject-alpn'] === true) return [NOBODYS_PROTOCOL]
+  const protocol = settings['-select-alpn']
+  return protocol === undefined || settings['-decline-alpn'] === true ? [] : [protocol]
+}
+
+function groupName(code: number): GroupName {
+  const names = Object.keys(NAMED_GROUPS) as GroupName[]
+  const name = names.find((candidate) => NAMED_GROUPS[candidate].code === code)
+  if (name === undefined) throw new Unimplemented(`group ${code}`)
+  return name
+}
+
+/** The runner names suites of TLS 1.2, by the names of OpenSSL. */
+function suiteName(openSslName: string): CipherSuite12Name {
+  const names = Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]
+  const name = names.find((candidate) => CIPHER_SUITES12[candidate].openSslName === openSslName)
+  if (name === undefined) throw new Unimplemented(`-cipher ${openSslName}`)
+  return name
+}
