@@ -267,16 +267,16 @@ const ROWS: readonly Row[] = [
   },
   // ClientKeyExchange.
   {
-    name: 'a ClientKeyExchange one byte longer',
+    name: 'a byte after the point of ClientKeyExchange',
     states: ['before ClientKeyExchange'],
     send: point(vector8(new Uint8Array(32).fill(9)), u8(0)),
     alert: 'decode_error',
   },
   {
-    name: 'a ClientKeyExchange one byte shorter',
+    name: 'a point one byte shorter',
     states: ['before ClientKeyExchange'],
     send: point(vector8(new Uint8Array(31).fill(9))),
-    alert: 'decode_error',
+    alert: 'illegal_parameter',
   },
   {
     name: 'an empty ClientKeyExchange',
@@ -545,10 +545,10 @@ test('P-256 points: off the curve, compressed, hybrid form, infinity, another le
     ['illegal_parameter', (share) => concat(u8(6 + ((share[64] as number) & 1)), share.subarray(1))],
     ['illegal_parameter', (share) => concat(u8(2), share.subarray(1))],
     ['illegal_parameter', () => new Uint8Array(65)],
-    ['decode_error', (share) => concat(u8(2 + ((share[64] as number) & 1)), share.subarray(1, 33))],
-    ['decode_error', () => u8(0)],
-    ['decode_error', (share) => share.subarray(0, 64)],
-    ['decode_error', (share) => concat(share, u8(0))],
+    ['illegal_parameter', (share) => concat(u8(2 + ((share[64] as number) & 1)), share.subarray(1, 33))],
+    ['illegal_parameter', () => u8(0)],
+    ['illegal_parameter', (share) => share.subarray(0, 64)],
+    ['illegal_parameter', (share) => concat(share, u8(0))],
   ]
   for (const [alert, change] of rows) {
     const wire = new Wire12({ context, autoFinish: false }).start()

@@ -62,6 +62,9 @@ export function* sendServerKeyExchange(
   sendMessage(handshake, transcript, writeServerKeyExchange(parameters, scheme, signature))
 }
 
+/** `opaque point<1..2^8-1>`: a point of another length than the group's can be read, and is no point of it. */
+const MAX_CLIENT_KEY_EXCHANGE_BYTES = 1 + 255
+
 /** ClientKeyExchange with the client's share, RFC 8422 §5.7. Gives the premaster secret. */
 export function* receiveShare(
   transcript: Transcript,
@@ -70,8 +73,8 @@ export function* receiveShare(
 ): Steps<Uint8Array> {
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.client_key_exchange,
-    maxBytes: 1 + group.shareBytes,
-    isExact: true,
+    maxBytes: MAX_CLIENT_KEY_EXCHANGE_BYTES,
+    isExact: false,
   })
   const point = readClientKeyExchange(body)
   checkShare(group, point)
