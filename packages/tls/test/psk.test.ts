@@ -4,8 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { createTicketKeyring, type ServerContext, TICKET_LIFETIME_SECONDS, TicketSealer } from '@latchkey/tls'
 import { concat, flipped, u8 } from './support/bytes.ts'
+import { encodeHello } from './support/client-hello.ts'
 import type { ClientSession, PskOffer } from './support/client-psk.ts'
-import { type AlertText, EXTENSION, GROUP, SUITE } from './support/code-points.ts'
+import { type AlertText, EXTENSION, GROUP, RECORD, SUITE } from './support/code-points.ts'
 import { type ContextOptions, establishedWire, testContext, Wire } from './support/harness.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
 import type { ClientOptions } from './support/test-client.ts'
@@ -104,8 +105,8 @@ const BINDERS: readonly {
     binderBytes: 32,
     alert: 'decrypt_error',
   },
-  { name: 'of 31 bytes', binder: (good) => good.subarray(0, 31), binderBytes: 31, alert: 'decode_error' },
-  { name: 'empty', binder: () => new Uint8Array(0), binderBytes: 0, alert: 'decode_error' },
+  { name: 'of 31 bytes', binder: (good) => good.subarray(0, 31), binderBytes: 31, alert: 'decrypt_error' },
+  { name: 'empty', binder: () => new Uint8Array(0), binderBytes: 0, alert: 'decrypt_error' },
 ]
 
 for (const { name, alert, ...binders } of BINDERS) {
@@ -141,6 +142,16 @@ test('row 20: after a retry the binder of the first hello', () => {
     return made[0] as Uint8Array
   }
   assertRefused(offer(context, { sessions, binder: first }, { shares: [] }), 'decrypt_error')
+})
+
+test('row 20: after a retry no PSK any more, though it goes with what the retry chose', () => {
+  const context = new Server().context()
+  const sessions = [firstSession(context)]
+  const wire = offer(context, { sessions }, { shares: [], autoRetry: false })
+  const { hello } = wire.client
+  const extra = hello.extra.filter(({ type }) => type !== EXTENSION.pre_shared_key)
+  wire.client.plain(RECORD.handshake, encodeHello({ ...hello, extra }))
+  assertRefused(wire.run(), 'missing_extension')
 })
 
 test('row 20: a binder that belongs to another of the offered sessions', () => {

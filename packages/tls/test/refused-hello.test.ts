@@ -170,7 +170,6 @@ const PSK: readonly Row[] = [
   },
   { name: 'no PSK identity', hello: offeredPsks({ identities: 0 }), alert: 'decode_error' },
   { name: 'no PSK binder', hello: offeredPsks({ binders: 0 }), alert: 'decode_error' },
-  { name: 'a PSK binder of 31 bytes', hello: offeredPsks({ binderBytes: 31 }), alert: 'decode_error' },
   { name: 'an empty PSK identity', hello: offeredPsks({ identityBytes: 0 }), alert: 'decode_error' },
   { name: 'bytes after the PSK binders', hello: offeredPsks({ trailing: u8(0) }), alert: 'decode_error' },
   {

@@ -146,7 +146,7 @@ const CHANGES: readonly Change[] = [
   {
     name: 'no key_share at all',
     second: (hello) => ({ ...hello, keyShares: undefined }),
-    alert: 'illegal_parameter',
+    alert: 'missing_extension',
   },
   {
     name: 'early data again',

@@ -329,9 +329,8 @@ function readOfferedPsks(reader: Reader): OfferedPsks {
   const binders: Uint8Array[] = []
   const binderList = reader.vector16()
   do {
-    const binder = binderList.opaque8()
-    if (binder.length < 32) refuse('ERR_TLS_DECODE', 'PSK binder shorter than 32 bytes')
-    binders.push(binder)
+    // `PskBinderEntry<32..255>`: one that is shorter does not verify, as any of a wrong length.
+    binders.push(binderList.opaque8())
   } while (binderList.left > 0)
   if (identities.length !== binders.length) {
     refuse('ERR_TLS_ILLEGAL_PARAMETER', `${identities.length} PSK identities, ${binders.length} binders`)

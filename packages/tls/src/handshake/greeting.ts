@@ -54,9 +54,10 @@ export function* receiveClientHello(
     )
   }
 
+  const ticket = acceptTicket(context, firstHello, firstChoice, transcript, first.bytes)
+  ticket?.early.wipe()
   // Before a round trip is spent on a client that cannot be served.
-  if (firstHello.preSharedKey === undefined)
-    selectAuthentication(firstHello, firstChoice.credentials, context)
+  if (ticket === undefined) selectAuthentication(firstHello, firstChoice.credentials, context)
   transcript.add(first.bytes)
   const retry = writeHelloRetryRequest(firstHello.legacySessionId, firstChoice.suite, firstChoice.group)
   transcript.restartAfterRetry()
@@ -69,6 +70,9 @@ export function* receiveClientHello(
   const second = yield* wantMessage(CLIENT_HELLO)
   const hello = readClientHello(second.body)
   checkSecondHello(kept, hello, firstChoice.group.code)
+  // §4.1.2: only what does not go with our choice may be dropped, and this one does.
+  if (ticket !== undefined && hello.preSharedKey === undefined)
+    refuse('ERR_TLS_MISSING_EXTENSION', 'pre_shared_key in the second ClientHello')
   channel.skipEarlyData(false)
   const choice = negotiate(hello, context)
   // Nothing that decides differs between the hellos but the share, so the choice is the same with a share.

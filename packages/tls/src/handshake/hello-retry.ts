@@ -11,7 +11,10 @@ const MAY_CHANGE: ReadonlySet<number> = new Set([
   ExtensionType.padding,
 ])
 
-/** @throws {TlsError} ERR_TLS_ILLEGAL_PARAMETER if anything else differs, or the share is not the one asked for. */
+/**
+ * @throws {TlsError} ERR_TLS_ILLEGAL_PARAMETER if anything else differs, or the share is not the one asked for;
+ * ERR_TLS_MISSING_EXTENSION if there is none.
+ */
 export function checkSecondHello(first: ClientHello, second: ClientHello, group: number): void {
   const same =
     first.legacyVersion === second.legacyVersion &&
@@ -23,7 +26,10 @@ export function checkSecondHello(first: ClientHello, second: ClientHello, group:
   checkExtensions(first.extensions.filter(isFixed), second.extensions.filter(isFixed))
   // §4.2.10: early data must not be sent after a HelloRetryRequest.
   if (second.hasEarlyData) refuse('ERR_TLS_ILLEGAL_PARAMETER', 'early_data in the second ClientHello')
-  if (second.keyShares?.length !== 1 || second.keyShares[0]?.group !== group) {
+  // RFC 8446 §9.2: supported_groups, which has not changed, never comes without it.
+  if (second.keyShares === undefined)
+    refuse('ERR_TLS_MISSING_EXTENSION', 'key_share in the second ClientHello')
+  if (second.keyShares.length !== 1 || second.keyShares[0]?.group !== group) {
     refuse('ERR_TLS_ILLEGAL_PARAMETER', 'second ClientHello does not carry exactly the share asked for')
   }
 }
