@@ -56,8 +56,8 @@ const MAX_KEY_UPDATES = 32
 const MAX_USER_CANCELED = 4
 /** Warning alerts of TLS 1.2 without data between them. */
 const MAX_WARNINGS = 4
-/** What a client may have sent as early data before it learns that we take none, record overhead included. */
-const EARLY_DATA_BUDGET_BYTES = 16_384 + 2048
+/** What a client may have sent as early data before it learns that we take none, headers and tags included. */
+const EARLY_DATA_BUDGET_BYTES = 16_384
 
 const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 1, isExact: true }
 
