@@ -6,6 +6,7 @@ export {
   type CertificateStore,
   createCertificateStore,
   type HostCredentials,
+  type NamedHello,
 } from './credential/certificate-store.ts'
 export { type Credential, loadCredential } from './credential/credential.ts'
 export {

@@ -1,10 +1,12 @@
 // What a handshake agrees on. RFC 8446 §4.1.1, RFC 8701.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { loadCredential, type NamedHello } from '@latchkey/tls'
 import { ascii, concat, u16, u8, vector16, vector8 } from './support/bytes.ts'
+import { testCertificate } from './support/certificate.ts'
 import { EXTENSION, GROUP, RECORD, SCHEME, SUITE } from './support/code-points.ts'
-import { testContext, Wire } from './support/harness.ts'
-import { assertEstablished } from './support/outcome.ts'
+import { testContext, testCredential, Wire, Wire12 } from './support/harness.ts'
+import { assertEstablished, assertRefused } from './support/outcome.ts'
 import { grease } from './support/test-client.ts'
 
 test('an RSA key signs with each PSS scheme that a client may offer alone', () => {
@@ -15,6 +17,36 @@ test('an RSA key signs with each PSS scheme that a client may offer alone', () =
     assertEstablished(wire)
     assert.equal(wire.client.scheme, scheme)
   }
+})
+
+test('a key whose home can do no more than PKCS#1 v1.5 is for TLS 1.2 only', () => {
+  const { chainPem } = testCertificate('rsa2048')
+  const credential = loadCredential({ chain: chainPem, schemes: ['rsa_pkcs1_sha256'] })
+  const context = testContext({ certificates: { select: () => [credential] } })
+  assertRefused(new Wire({ context }).start(), 'handshake_failure')
+  const wire = new Wire12({ context, hello: { suites: [0xc02f] } }).start()
+  assertEstablished(wire)
+  assert.equal(wire.session?.signatureScheme, 'rsa_pkcs1_sha256')
+})
+
+test('the certificate store sees for whom a hello is: name and protocols', () => {
+  const seen: NamedHello[] = []
+  const context = testContext({
+    alpnProtocols: [],
+    certificates: {
+      select: ({ serverName, alpnProtocols }) => {
+        seen.push({ serverName, alpnProtocols })
+        return [testCredential('p256')]
+      },
+    },
+  })
+  const body = vector16(vector8(ascii('acme-tls/1')), vector8(ascii('h2')))
+  assertEstablished(new Wire({ context, hello: { extra: [{ type: EXTENSION.alpn, body }] } }).start())
+  assertEstablished(new Wire({ context }).start())
+  assert.deepEqual(seen, [
+    { serverName: 'example.com', alpnProtocols: ['acme-tls/1', 'h2'] },
+    { serverName: 'example.com', alpnProtocols: undefined },
+  ])
 })
 
 test('the first credential the client can check is served', () => {

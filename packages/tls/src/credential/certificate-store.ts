@@ -3,8 +3,16 @@ import type { Credential } from './credential.ts'
 
 /** Synchronous on purpose: certificates are public data that is pushed into memory before it is needed. */
 export interface CertificateStore {
-  /** In order of preference; undefined: nobody here answers to that name. `serverName` is lower case, '' if none. */
-  select(hello: { readonly serverName: string }): readonly Credential[] | undefined
+  /** In order of preference; undefined: nobody here answers to that name. */
+  select(hello: NamedHello): readonly Credential[] | undefined
+}
+
+/** What a ClientHello says of whom it is for. */
+export interface NamedHello {
+  /** Lower case; '' if the client names no server. */
+  readonly serverName: string
+  /** As the client offers them; undefined: it does not speak of protocols. `acme-tls/1` has a certificate of its own. */
+  readonly alpnProtocols?: readonly string[] | undefined
 }
 
 export interface HostCredentials {

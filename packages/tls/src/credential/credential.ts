@@ -1,7 +1,7 @@
 // A certificate chain with what the handshake needs of it, computed once: public data only.
 import { publicKeyId, X509Certificate, type KeyObject } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
-import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
+import { isSchemeOf, SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import { type Credential12, credential12 } from '../handshake12/credential12.ts'
 import { CertificateMessages } from './certificate-messages.ts'
 import { checkOcspResponse, readSctList, type Staples } from './stapling.ts'
@@ -15,7 +15,7 @@ export interface Credential {
   readonly publicKey: KeyObject
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array
-  /** TLS 1.3 schemes the key can do, best first. */
+  /** TLS 1.3 schemes the key can do, best first; empty: it is for TLS 1.2 only. */
   readonly schemes: readonly SignatureSchemeName[]
   /** dNSName subject alternative names, lower case. */
   readonly names: readonly string[]
@@ -54,12 +54,14 @@ export function loadCredential({
   const leaf = certificates[0] as X509Certificate
   const publicKey = leaf.publicKey
   const schemes = schemesOf(publicKey).filter((name) => allowed === undefined || allowed.includes(name))
-  if (schemes.length === 0) {
+  const chain = certificates.map((certificate) => new Uint8Array(certificate.raw))
+  const tls12 = credential12(chain, publicKey, allowed)
+  // A key whose home can do no more than PKCS#1 v1.5 is still good for TLS 1.2.
+  if (schemes.length === 0 && tls12.schemes.length === 0) {
     throw new TlsError('ERR_TLS_CREDENTIAL', {
-      detail: `no TLS 1.3 signature scheme fits a ${describeKey(publicKey)} key`,
+      detail: `no signature scheme fits a ${describeKey(publicKey)} key`,
     })
   }
-  const chain = certificates.map((certificate) => new Uint8Array(certificate.raw))
   return {
     chain,
     ...publicKeyId(publicKey),
@@ -69,7 +71,7 @@ export function loadCredential({
     notAfterMs: Date.parse(leaf.validTo),
     staples: { ocsp, sct },
     certificateMessages: new CertificateMessages(chain, { ocsp, sct }),
-    tls12: credential12(chain, publicKey, allowed),
+    tls12,
   }
 }
 
@@ -109,9 +111,7 @@ function schemesOf(key: KeyObject): SignatureSchemeName[] {
   const curve = key.asymmetricKeyDetails?.namedCurve
   return (Object.keys(SIGNATURE_SCHEMES) as SignatureSchemeName[]).filter((name) => {
     const row = SIGNATURE_SCHEMES[name]
-    return (
-      row.tls13 && row.keyType === key.asymmetricKeyType && (row.curve === undefined || row.curve === curve)
-    )
+    return row.tls13 && isSchemeOf(row, key) && (row.curve === undefined || row.curve === curve)
   })
 }
 

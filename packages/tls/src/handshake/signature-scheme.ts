@@ -25,6 +25,23 @@ interface SignatureSchemeRow {
   readonly tls13: boolean
 }
 
+/** Of a KeyObject, what tells which schemes it can do. */
+interface KeyProperties {
+  readonly asymmetricKeyType?: string | undefined
+  readonly asymmetricKeyDetails?: { readonly modulusLength?: number } | undefined
+}
+
+const HASH_BYTES = { sha256: 32, sha384: 48, sha512: 64 } as const
+
+/** Whether a key is of the scheme's kind, and long enough: EMSA-PSS has two hashes and two bytes in it, RFC 8017 §9.1.1. */
+export function isSchemeOf(scheme: SignatureSchemeRow, key: KeyProperties): boolean {
+  if (scheme.keyType !== key.asymmetricKeyType) return false
+  const isPss = scheme.keyType === 'rsa' && scheme.tls13
+  if (!isPss || scheme.hash === undefined) return true
+  const encodedBytes = Math.ceil(((key.asymmetricKeyDetails?.modulusLength ?? 0) - 1) / 8)
+  return encodedBytes >= 2 * HASH_BYTES[scheme.hash] + 2
+}
+
 export type SignatureSchemeName = keyof typeof SIGNATURE_SCHEMES
 /** A TLS SignatureScheme code point. */
 export type SignatureScheme = (typeof SIGNATURE_SCHEMES)[SignatureSchemeName]['code']

@@ -1,7 +1,7 @@
 // What TLS 1.2 needs of a certificate and its key, computed once.
 import type { KeyObject } from '../crypto-provider.ts'
 import { NAMED_GROUPS } from '../handshake/named-group.ts'
-import { SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
+import { isSchemeOf, SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
 import { writeCertificate12 } from './messages12.ts'
 
@@ -40,8 +40,8 @@ const CURVES: ReadonlyMap<string, number> = new Map([
 
 /** In the order of the table: what TLS 1.3 would take before what it would not. */
 function schemes12(key: KeyObject): SignatureSchemeName[] {
-  const names = (Object.keys(SIGNATURE_SCHEMES) as SignatureSchemeName[]).filter(
-    (name) => SIGNATURE_SCHEMES[name].keyType === key.asymmetricKeyType,
+  const names = (Object.keys(SIGNATURE_SCHEMES) as SignatureSchemeName[]).filter((name) =>
+    isSchemeOf(SIGNATURE_SCHEMES[name], key),
   )
   const curve = key.asymmetricKeyDetails?.namedCurve
   const isTls13 = (name: SignatureSchemeName): boolean => {
