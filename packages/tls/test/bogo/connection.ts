@@ -28,10 +28,27 @@ class BytewiseSocket extends Socket {
   }
 }
 
-/** The handshake: resolves with an established connection, rejects with why there is none. */
-export function accept(socket: Socket, options: TlsServerOptions): Promise<TlsSocket> {
+/**
+ * A connection from its first byte to its last. `play` is called once it is established, in the same turn: what came
+ * with the end of the handshake is next.
+ *
+ * @returns once it has closed; rejects with what ended it, or with what `play` throws.
+ */
+export function serve(
+  socket: Socket,
+  options: TlsServerOptions,
+  play: (stream: TlsSocket) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const server = createTlsServer(options, resolve)
+    const server = createTlsServer(options, (stream) => {
+      stream.once('error', reject)
+      stream.once('close', resolve)
+      try {
+        play(stream)
+      } catch (error) {
+        stream.destroy(error as Error)
+      }
+    })
     server.on('tlsClientError', (error: Error) => {
       // The alert goes first.
       if (socket.closed) reject(error)
@@ -44,11 +61,7 @@ export function accept(socket: Socket, options: TlsServerOptions): Promise<TlsSo
 const GREETING = Buffer.from('hello')
 
 /** Answers each byte with its complement, until the runner has said all it has to say. */
-export async function exchange(stream: TlsSocket, settings: Settings): Promise<void> {
-  const closed = new Promise<void>((resolve, reject) => {
-    stream.once('error', reject)
-    stream.once('close', resolve)
-  })
+export function exchange(stream: TlsSocket, settings: Settings): void {
   if (settings['-shim-writes-first'] === true) stream.write(GREETING)
   if (settings['-shim-shuts-down'] === true) {
     stream.end()
@@ -57,5 +70,4 @@ export async function exchange(stream: TlsSocket, settings: Settings): Promise<v
     stream.on('data', (chunk: Uint8Array) => stream.write(chunk.map((byte) => byte ^ 0xff)))
     stream.once('end', () => stream.end())
   }
-  await closed
 }

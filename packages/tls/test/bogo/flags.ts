@@ -14,9 +14,11 @@ const FLAGS = {
   '-async': 'nothing',
 
   '-min-version': 'number',
+  '-max-version': 'number',
   '-no-tls1': 'nothing',
   '-no-tls11': 'nothing',
   '-no-tls12': 'nothing',
+  '-no-tls13': 'nothing',
   '-cipher': 'text',
   '-curves': 'list',
   '-select-alpn': 'text',
@@ -33,6 +35,7 @@ const FLAGS = {
   '-check-close-notify': 'nothing',
 
   '-expect-version': 'number',
+  '-expect-advertised-alpn': 'text',
   '-expect-session-miss': 'nothing',
   '-expect-server-name': 'text',
   '-expect-no-server-name': 'nothing',
@@ -47,6 +50,7 @@ const FLAGS = {
 
 /** Flags that ask for what is always so here, or that only matter with an extension that is ignored. */
 const ALWAYS_SO: Readonly<Record<string, Kind>> = {
+  '-advertise-npn': 'text',
   '-allow-hint-mismatch': 'nothing', // no half of a handshake is done elsewhere
   '-alps-use-new-codepoint': 'number',
   '-expect-cipher-no-aes': 'number', // this Node's OpenSSL uses AES instructions

@@ -41,7 +41,7 @@ export function serverOptions(settings: Settings, credentials: Credentials, flee
     alpnProtocols: alpnProtocols(settings),
     requireCloseNotify: settings['-check-close-notify'] === true,
     allowHalfOpen: true,
-    ...(curves === undefined ? {} : { groups: curves.map(groupName) }),
+    groups: curves === undefined ? DEFAULT_GROUPS : groupsOf(curves),
     ...(cipher === undefined ? {} : { cipherSuites12: cipher.split(':').map(suiteName) }),
   }
 }
@@ -49,17 +49,24 @@ export function serverOptions(settings: Settings, credentials: Credentials, flee
 /** BoringSSL asks one callback more before this one: here both are the same question. */
 function certificateStore(settings: Settings, { list }: Credentials): TlsServerOptions['certificates'] {
   const isFailing = settings['-fail-cert-callback'] === true || settings['-fail-ddos-callback'] === true
+  const advertised = settings['-expect-advertised-alpn']
   return {
-    select() {
+    select({ alpnProtocols }) {
       if (isFailing) throw new Error('the certificate store fails, as the runner wants')
+      if (advertised !== undefined && protocolNameList(alpnProtocols ?? []) !== advertised)
+        throw new Error(`the client offers ${(alpnProtocols ?? []).join()}`)
       return list
     },
   }
 }
 
+/** As on the wire: each name behind its length. */
+function protocolNameList(protocols: readonly string[]): string {
+  return protocols.map((name) => String.fromCodePoint(name.length) + name).join('')
+}
+
 function tickets(settings: Settings, fleet: Fleet): TicketSealer | false {
-  if (settings['-no-ticket'] === true) return false
-  return settings['-skip-ticket'] === true ? new Fleet().tickets : fleet.tickets
+  return settings['-no-ticket'] === true || settings['-skip-ticket'] === true ? false : fleet.tickets
 }
 
 /** A signer that is somewhere else. */
@@ -76,6 +83,8 @@ const TLS12 = 0x0303
 const TLS13 = 0x0304
 
 function minVersion(settings: Settings): 'TLSv1.2' | 'TLSv1.3' {
+  if ((settings['-max-version'] ?? TLS13) < TLS13 || settings['-no-tls13'] === true)
+    throw new Unimplemented('TLS 1.3 cannot be turned off')
   const isTls13Only = settings['-no-tls12'] === true || (settings['-min-version'] ?? TLS12) >= TLS13
   return isTls13Only ? 'TLSv1.3' : 'TLSv1.2'
 }
@@ -89,11 +98,14 @@ function alpnProtocols(settings: Settings): string[] {
   return protocol === undefined || settings['-decline-alpn'] === true ? [] : [protocol]
 }
 
-function groupName(code: number): GroupName {
-  const names = Object.keys(NAMED_GROUPS) as GroupName[]
-  const name = names.find((candidate) => NAMED_GROUPS[candidate].code === code)
-  if (name === undefined) throw new Unimplemented(`group ${code}`)
-  return name
+/** Those of the engine, and one that must be asked for there and not in BoringSSL. */
+const DEFAULT_GROUPS = Object.keys(NAMED_GROUPS) as GroupName[]
+
+/** Those that the engine has: where BoringSSL's list is of curves of certificates too, the others matter to nobody. */
+function groupsOf(codes: readonly number[]): GroupName[] {
+  const known = codes.flatMap((code) => DEFAULT_GROUPS.filter((name) => NAMED_GROUPS[name].code === code))
+  if (known.length === 0) throw new Unimplemented(`groups ${codes.join()}`)
+  return known
 }
 
 /** The runner names suites of TLS 1.2, by the names of OpenSSL. */

@@ -4,7 +4,7 @@
 // Exit codes: 0 the connections went as the engine thinks they should, 1 they did not (why is on stderr), 89 the shim
 // cannot do what it was asked for.
 import { TlsError } from '@latchkey/tls'
-import { accept, callRunner, exchange } from './connection.ts'
+import { callRunner, exchange, serve } from './connection.ts'
 import { loadCredentials } from './credentials.ts'
 import { checkSession } from './expectations.ts'
 import { parseFlags, type Settings, Unimplemented } from './flags.ts'
@@ -15,9 +15,10 @@ async function connect(settings: Settings, fleet: Fleet, isResumption: boolean):
   const options = serverOptions(settings, credentials, fleet)
   if (isResumption) fleet.waitSeconds(settings['-resumption-delay'] ?? 0)
   const socket = await callRunner(settings)
-  const stream = await accept(socket, options)
-  checkSession(stream, settings, credentials, isResumption)
-  await exchange(stream, settings)
+  await serve(socket, options, (stream) => {
+    checkSession(stream, settings, credentials, isResumption)
+    exchange(stream, settings)
+  })
 }
 
 async function run(args: readonly string[]): Promise<void> {
