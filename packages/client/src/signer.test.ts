@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { constants, createHash, generateKeyPairSync, privateDecrypt, publicEncrypt } from 'node:crypto'
 import test from 'node:test'
-import { type SignatureScheme, SIGNATURE_SCHEMES, type SignRequest } from '@latchkey/tls'
+import { type DecryptRequest, type SignatureScheme, SIGNATURE_SCHEMES, type SignRequest } from '@latchkey/tls'
 import { KeylessError, opcodeName, opcodeRow, OPCODES, type Operation } from '@latchkey/wire'
 import type { RequestOptions } from './client.ts'
 import { createKeylessSigner, type Requester } from './signer.ts'
@@ -132,3 +132,100 @@ test('what the key server answers comes through', async () => {
   const signer = createKeylessSigner({ client, keys: KEYS, clock: () => 0 })
   await assert.rejects(async () => signer.sign(signRequest(), signal), error)
 })
+
+// ── premaster secrets ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const PREMASTER = Buffer.alloc(48, 3)
+
+function decryptRequest(changed: Partial<DecryptRequest> = {}): DecryptRequest {
+  return {
+    keyId: KEY_ID,
+    ciphertext: publicEncrypt({ key: rsa.publicKey, padding: constants.RSA_PKCS1_PADDING }, PREMASTER),
+    clientVersion: 0x0303,
+    serverName: 'www.example.com',
+    clientAddress: '192.0.2.1',
+    deadlineMs: 5000,
+    ...changed,
+  }
+}
+
+/** Answers as a key server: raw RSA, the padding still in place. */
+function rawRsa(change: (block: Buffer) => Uint8Array = (block) => block): ReturnType<typeof recorder> {
+  const { client, asked } = recorder()
+  return {
+    asked,
+    client: {
+      async request(operation, options) {
+        await client.request(operation, options)
+        const padding = { key: rsa.privateKey, padding: constants.RSA_NO_PADDING }
+        return {
+          opcode: OPCODES.OpResponse.code,
+          payload: change(privateDecrypt(padding, operation.payload ?? assert.fail())),
+        }
+      },
+    },
+  }
+}
+
+test('a premaster secret is asked for as raw RSA, and taken out of its block here', async () => {
+  let block: Uint8Array | undefined
+  const { client, asked } = rawRsa((bytes) => (block = bytes))
+  const signer = createKeylessSigner({ client, keys: KEYS, clock: () => 1000 })
+  const request = decryptRequest()
+  const premaster = await signer.decryptPremaster(request, signal)
+  assert.equal(Buffer.compare(premaster, PREMASTER), 0)
+  assert.ok(
+    block?.every((byte) => byte === 0),
+    'the reply is wiped',
+  )
+  const { operation, options } = asked[0] ?? assert.fail()
+  assert.equal(opcodeName(operation.opcode), 'OpRSADecrypt')
+  assert.equal(operation.payload, request.ciphertext)
+  assert.deepEqual(operation.ski, SKI)
+  assert.deepEqual(operation.serverName, new TextEncoder().encode('www.example.com'))
+  assert.deepEqual(operation.clientIp, Uint8Array.of(192, 0, 2, 1))
+  assert.deepEqual(options, { signal, timeoutMs: 4000 })
+})
+
+test('a block that is padded wrongly gives 48 bytes too, others each time', async () => {
+  const spoilt = [0, 1, 9, 207].map((at) => (block: Buffer) => {
+    block.writeUInt8(at === 207 ? 1 : at === 9 ? 0 : 7, at)
+    return block
+  })
+  for (const change of spoilt) {
+    const signer = createKeylessSigner({ client: rawRsa(change).client, keys: KEYS, clock: () => 0 })
+    const answers = [
+      await signer.decryptPremaster(decryptRequest(), signal),
+      await signer.decryptPremaster(decryptRequest(), signal),
+    ].map((bytes) => Buffer.from(bytes).toString('hex'))
+    assert.deepEqual(
+      answers.map(({ length }) => length),
+      [96, 96],
+    )
+    assert.equal(new Set([...answers, PREMASTER.toString('hex')]).size, 3)
+  }
+})
+
+for (const [name, change] of [
+  ['shorter than the modulus', (block: Buffer) => block.subarray(1)],
+  ['without its padding', (block: Buffer) => block.subarray(-48)],
+  ['longer', (block: Buffer) => Buffer.concat([Buffer.of(0), block])],
+] as const) {
+  test(`no premaster secret: a block ${name}`, async () => {
+    const signer = createKeylessSigner({ client: rawRsa(change).client, keys: KEYS, clock: () => 0 })
+    await assert.rejects(signer.decryptPremaster(decryptRequest(), signal) as Promise<Uint8Array>, {
+      code: 'ERR_KEYLESS_REPLY',
+    })
+  })
+}
+
+for (const { name, request, reply, code } of REFUSED.filter(({ name }) => name !== 'ed448')) {
+  test(`no premaster secret: ${name}`, async () => {
+    const { client } = recorder(reply)
+    const signer = createKeylessSigner({ client, keys: KEYS, clock: () => 1000 })
+    const { keyId = KEY_ID, deadlineMs = 5000 } = request ?? {}
+    const asked = decryptRequest({ keyId, deadlineMs })
+    await assert.rejects(async () => signer.decryptPremaster(asked, signal), { code })
+  })
+}

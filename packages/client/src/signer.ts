@@ -1,7 +1,7 @@
 // A Signer whose private keys are on a key server.
 import { hash, randomUUID } from 'node:crypto'
 import { type ClockMs, type Logger, silentLogger } from '@latchkey/core'
-import type { Signer, SignRequest } from '@latchkey/tls'
+import { type DecryptRequest, premasterOfBlock, type Signer, type SignRequest } from '@latchkey/tls'
 import { KeylessError, OPCODES, type Operation, type SignOpcodeRow } from '@latchkey/wire'
 import type { KeyServerClient } from './client.ts'
 import { ClientError } from './errors.ts'
@@ -55,58 +55,85 @@ export type KeylessSignerOptions = KeyServerChoice & {
 
 /**
  * Signs by asking a key server: a digest of the content, or the content itself where the scheme has no digest
- * (Ed25519). The name and address of the TLS client go along, for the key server's log and rules.
+ * (Ed25519). Decrypts by asking it for the padded block, and takes the premaster secret out here, whatever is in it. The
+ * name and address of the TLS client go along, for the key server's log and rules.
  *
- * `sign` rejects with {@link ClientError}, also ERR_CLIENT_UNKNOWN_KEY and ERR_CLIENT_SCHEME, or {@link KeylessError}.
+ * Both reject with {@link ClientError}, also ERR_CLIENT_UNKNOWN_KEY and ERR_CLIENT_SCHEME, or {@link KeylessError}; none
+ * of it depends on the padding.
  *
  * @example
  * const signer = createKeylessSigner({ client, keys: new Map([[keyIdHex, { ski }]]) })
  */
-export function createKeylessSigner(options: KeylessSignerOptions): Signer {
+export function createKeylessSigner(options: KeylessSignerOptions): Required<Signer> {
   const { keys, sendRequestId = false, logger = silentLogger, clock = Date.now } = options
   const keyOf = typeof keys === 'function' ? keys : (keyIdHex: string) => keys.get(keyIdHex)
+  const ask = async (
+    request: SignRequest | DecryptRequest,
+    question: () => Question,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> => {
+    const keyId = Buffer.from(request.keyId).toString('hex')
+    const key = keyOf(keyId)
+    if (key === undefined) throw new ClientError('ERR_CLIENT_UNKNOWN_KEY', { detail: keyId })
+    const timeoutMs = request.deadlineMs - clock()
+    if (timeoutMs <= 0) throw new ClientError('ERR_CLIENT_TIMEOUT', { detail: 'the deadline has passed' })
+    const operation = { ...question(), ski: key.ski, ...visitorOf(request) }
+    const client = 'pick' in options ? options.pick(key.ski) : options.client
+    if (!sendRequestId) return payloadOf(await client.request(operation, { signal, timeoutMs }))
+    const requestId = randomUUID()
+    logger.debug('asking for a private-key operation', { requestId, sni: request.serverName })
+    const requestContext = textBytes(JSON.stringify({ request_id: requestId }))
+    return payloadOf(await client.request({ ...operation, requestContext }, { signal, timeoutMs }))
+  }
   return {
-    async sign(request, signal) {
-      const keyId = Buffer.from(request.keyId).toString('hex')
-      const key = keyOf(keyId)
-      if (key === undefined) throw new ClientError('ERR_CLIENT_UNKNOWN_KEY', { detail: keyId })
-      const timeoutMs = request.deadlineMs - clock()
-      if (timeoutMs <= 0) throw new ClientError('ERR_CLIENT_TIMEOUT', { detail: 'the deadline has passed' })
-      const operation = signOperation(request, key)
-      const client = 'pick' in options ? options.pick(key.ski) : options.client
-      if (!sendRequestId) return signatureOf(await client.request(operation, { signal, timeoutMs }))
-      const requestId = randomUUID()
-      logger.debug('asking for a signature', { requestId, sni: request.serverName })
-      const requestContext = textBytes(JSON.stringify({ request_id: requestId }))
-      return signatureOf(await client.request({ ...operation, requestContext }, { signal, timeoutMs }))
+    // A copy: the reply is a view of everything that came in one read.
+    sign: async (request, signal) => (await ask(request, () => signQuestion(request), signal)).slice(),
+    decryptPremaster: async (request, signal) => {
+      const { ciphertext } = request
+      const block = await ask(
+        request,
+        () => ({ opcode: OPCODES.OpRSADecrypt.code, payload: ciphertext }),
+        signal,
+      )
+      // As long as the modulus, as the ciphertext is: a shorter one has lost its padding, and with it its meaning.
+      if (block.length === ciphertext.length) return premasterOfBlock(block)
+      block.fill(0)
+      throw new KeylessError('ERR_KEYLESS_REPLY', { detail: 'no block as long as the modulus in it' })
     },
   }
 }
 
-function signOperation(request: SignRequest, { ski }: RemoteKey): Operation {
-  const row = OPCODE_BY_SCHEME.get(request.scheme)
+type Question = Pick<Operation, 'opcode' | 'payload'>
+
+function signQuestion({ scheme, content }: SignRequest): Question {
+  const row = OPCODE_BY_SCHEME.get(scheme)
   if (row === undefined) {
-    throw new ClientError('ERR_CLIENT_SCHEME', {
-      detail: `0x${request.scheme.toString(16).padStart(4, '0')}`,
-    })
+    throw new ClientError('ERR_CLIENT_SCHEME', { detail: `0x${scheme.toString(16).padStart(4, '0')}` })
   }
-  const { content, serverName, clientAddress } = request
-  const clientIp = clientAddress === undefined ? undefined : ipAddressBytes(clientAddress)
   return {
     opcode: row.code,
     payload: row.hash === undefined ? content : hash(row.hash, content, 'buffer'),
-    ski,
+  }
+}
+
+/** For whom. */
+function visitorOf({
+  serverName,
+  clientAddress,
+}: SignRequest | DecryptRequest): Pick<Operation, 'serverName' | 'clientIp'> {
+  const clientIp = clientAddress === undefined ? undefined : ipAddressBytes(clientAddress)
+  return {
     ...(serverName === '' ? undefined : { serverName: textBytes(serverName) }),
     ...(clientIp === undefined ? undefined : { clientIp }),
   }
 }
 
-/** A copy: the reply is a view of everything that came in one read. An empty success is none. */
-function signatureOf({ opcode, payload }: Operation): Uint8Array {
+/** A view. An empty success is none. */
+function payloadOf({ opcode, payload }: Operation): Uint8Array {
   if (opcode !== OPCODES.OpResponse.code || payload === undefined || payload.length === 0) {
-    throw new KeylessError('ERR_KEYLESS_REPLY', { detail: 'no signature in it' })
+    throw new KeylessError('ERR_KEYLESS_REPLY', { detail: 'no answer in it' })
   }
-  return payload.slice()
+  return payload
 }
 
 function textBytes(text: string): Uint8Array {

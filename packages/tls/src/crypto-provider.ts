@@ -14,6 +14,8 @@ import {
   hash as hashOnce,
   hkdfSync,
   type KeyObject,
+  privateDecrypt,
+  publicEncrypt,
   randomFillSync,
   sign,
   timingSafeEqual,
@@ -296,6 +298,29 @@ export function importPublicKey(spki: Uint8Array): KeyObject | undefined {
 export function publicKeyId(key: KeyObject): { spki: Uint8Array; keyId: Uint8Array } {
   const spki = key.export({ format: 'der', type: 'spki' })
   return { spki, keyId: digest('sha256', spki) }
+}
+
+// ── RSA key exchange ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The modulus n, big-endian without leading zeros; empty for a key that is not RSA. */
+export function rsaModulus(key: KeyObject): Uint8Array {
+  if (key.asymmetricKeyType !== 'rsa') return new Uint8Array(0)
+  return new Uint8Array(Buffer.from(key.export({ format: 'jwk' }).n as string, 'base64url'))
+}
+
+/**
+ * c^d mod n, as long as n, with its padding, which nobody has looked at: OpenSSL blinds, and takes the same time for every
+ * c. Whoever removes the padding must not branch on it either, see premaster-secret.ts.
+ *
+ * @throws if the ciphertext is not below the modulus.
+ */
+export function decryptRaw(key: KeyObject, ciphertext: Uint8Array): Uint8Array {
+  return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, ciphertext)
+}
+
+/** RSAES-PKCS1-v1_5, RFC 8017 §7.2.1. */
+export function encryptPkcs1(key: KeyObject, message: Uint8Array): Uint8Array {
+  return publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, message)
 }
 
 // ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,8 +23,8 @@ export function fuzzServerConnection(bytes: Uint8Array): void {
   const handlers: ConnectionHandlers = {
     write: ignore,
     data: ignore,
-    sign: ignore,
-    cancelSign: ignore,
+    privateKeyOperation: ignore,
+    cancelPrivateKeyOperation: ignore,
     established: ignore,
     ended: ignore,
     closed: (error) => {

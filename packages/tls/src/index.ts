@@ -28,6 +28,7 @@ export {
   type SignatureSchemeName,
 } from './handshake/signature-scheme.ts'
 export { CIPHER_SUITES12, type CipherSuite12Name } from './handshake12/cipher-suite12.ts'
+export { premasterOfBlock } from './handshake12/premaster-secret.ts'
 export type { Credential12 } from './handshake12/credential12.ts'
 export type { KeyLog } from './key-log.ts'
 export { noPadding, type PaddingPolicy, toMultipleOf } from './record/padding.ts'
@@ -35,7 +36,13 @@ export { type ConnectionHandlers, ServerConnection } from './server-connection.t
 export { createServerContext, type ServerContext, type ServerContextOptions } from './server-context.ts'
 export { DelegatedCredentials, type DelegatedCredentialsOptions } from './signer/delegated-credentials.ts'
 export { createLocalSigner } from './signer/local-signer.ts'
-export type { SignaturePurpose, Signer, SignRequest } from './signer/signer.ts'
+export type {
+  DecryptRequest,
+  PrivateKeyOperation,
+  SignaturePurpose,
+  Signer,
+  SignRequest,
+} from './signer/signer.ts'
 export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'
 export { TlsSocket } from './socket/tls-socket.ts'
 export {

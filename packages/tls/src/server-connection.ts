@@ -7,8 +7,9 @@
 //   established --> closed: both close_notify, failure, alert, transport end
 // ```
 //
-// What may cross: the signature may be answered inside handlers.sign (a local key) or any time later, also after the
-// connection has closed. Each request has an id that is answered once; a second, late or unknown answer is dropped.
+// What may cross: the private-key operation may be answered inside handlers.privateKeyOperation (a local key) or any time
+// later, also after the connection has closed. Each has an id that is answered once; a second, late or unknown answer is
+// dropped. What a client sends while its premaster secret is decrypted waits here, unread.
 import { alertName, type AlertName, WARNING, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { Exporter } from './exporter.ts'
@@ -28,7 +29,7 @@ import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
 import { RecordProtection } from './record/record-protection.ts'
 import { fillRecords, RecordWriter } from './record/record-writer.ts'
 import type { ServerContext } from './server-context.ts'
-import type { SignRequest } from './signer/signer.ts'
+import type { PrivateKeyOperation } from './signer/signer.ts'
 
 /** Called from inside the connection's own methods, in the order things happen. None may throw. */
 export interface ConnectionHandlers {
@@ -36,10 +37,13 @@ export interface ConnectionHandlers {
   write(chunks: Uint8Array[]): void
   /** Decrypted application data; the bytes now belong to the handler. */
   data(bytes: Uint8Array): void
-  /** The one private-key operation: answer with {@link ServerConnection.signed} or `signFailed` and this id. */
-  sign(id: number, request: SignRequest): void
+  /**
+   * The one private-key operation of the handshake: answer with {@link ServerConnection.privateKeyAnswered} or
+   * `privateKeyFailed` and this id.
+   */
+  privateKeyOperation(id: number, operation: PrivateKeyOperation): void
   /** The answer to `id` is not wanted any more. */
-  cancelSign(id: number): void
+  cancelPrivateKeyOperation(id: number): void
   established(session: Session): void
   /** close_notify came: nothing more will be read. */
   ended(): void
@@ -54,6 +58,8 @@ const MAX_EMPTY_RECORDS = 16
 /** KeyUpdates in a row without data between them: each costs us a key derivation. */
 const MAX_KEY_UPDATES = 32
 const MAX_USER_CANCELED = 4
+/** What a client may send while its premaster secret is decrypted: CCS and Finished are a hundred bytes. */
+const MAX_HELD_BYTES = 16_384
 /** Warning alerts of TLS 1.2 without data between them. */
 const MAX_WARNINGS = 4
 /** What a client may have sent as early data before it learns that we take none, headers and tags included. */
@@ -68,7 +74,7 @@ type Phase =
 
 type Waiting =
   | { readonly for: 'message'; readonly expected: ExpectedMessage }
-  | { readonly for: 'signature' }
+  | { readonly for: 'private_key_answer'; readonly holdsInput: boolean }
   | { readonly for: 'change_cipher_spec' }
   /** The steps are running right now. */
   | { readonly for: 'nothing' }
@@ -85,8 +91,11 @@ export class ServerConnection {
   readonly #writer: RecordWriter
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
-  #signature: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
-  #lastSignatureId = 0
+  #operation: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
+  #lastOperationId = 0
+  // Input that waits for the answer of the private key.
+  #held: Uint8Array[] = []
+  #heldBytes = 0
   #earlyDataBudget: number | undefined
   #exporter: Exporter | undefined
   #serverName = ''
@@ -142,27 +151,23 @@ export class ServerConnection {
   receive(bytes: Uint8Array): void {
     if (this.isClosed || this.#readEnded) return
     this.#run(() => {
-      this.#deframer.push(bytes)
-      while (!this.isClosed && !this.#readEnded) {
-        const record = this.#deframer.next()
-        if (record === undefined) return
-        this.#receiveRecord(record)
-      }
+      if (this.#holdsInput) this.#hold(bytes.slice())
+      else this.#receiveRecords(bytes)
     })
   }
 
-  /** The answer to a `sign` request. */
-  signed(id: number, signature: Uint8Array): void {
-    this.#answerSignature(id, signature)
+  /** The answer to a `privateKeyOperation`: a signature, or a premaster secret, which belongs to the connection now. */
+  privateKeyAnswered(id: number, answer: Uint8Array): void {
+    this.#answerOperation(id, answer)
   }
 
-  /** The `sign` request failed: the client gets internal_error, the reason stays here. */
-  signFailed(
+  /** A `privateKeyOperation` failed: the client gets internal_error, the reason stays here. */
+  privateKeyFailed(
     id: number,
     cause?: unknown,
     code: 'ERR_TLS_SIGNER' | 'ERR_TLS_SIGNER_TIMEOUT' = 'ERR_TLS_SIGNER',
   ): void {
-    this.#answerSignature(id, new TlsError(code, { cause }))
+    this.#answerOperation(id, new TlsError(code, { cause }))
   }
 
   /** Application data; legal once established. Small chunks share a record. */
@@ -237,8 +242,9 @@ export class ServerConnection {
   }
 
   #finish(error: TlsError | undefined): void {
-    const signature = this.#signature
-    this.#signature = undefined
+    const operation = this.#operation
+    this.#operation = undefined
+    this.#held = []
     this.#flushOut()
     this.#late?.wipe()
     this.#late = undefined
@@ -253,7 +259,7 @@ export class ServerConnection {
     this.#exporter?.wipe()
     this.#exporter = undefined
     this.#writer.wipe()
-    if (signature !== undefined) this.#handlers.cancelSign(signature.id)
+    if (operation !== undefined) this.#handlers.cancelPrivateKeyOperation(operation.id)
     this.#handlers.closed(error)
   }
 
@@ -280,29 +286,32 @@ export class ServerConnection {
         phase.waiting = { for: 'change_cipher_spec' }
         return
       }
-      next = this.#takeSignature()
+      next = this.#takeAnswer()
       if (next === undefined) {
-        phase.waiting = { for: 'signature' }
+        phase.waiting = { for: 'private_key_answer', holdsInput: step.value.holdsInput }
         return
       }
     }
     endSteps(phase.steps)
   }
 
-  #answerSignature(id: number, answer: Uint8Array | TlsError): void {
-    const pending = this.#signature
+  #answerOperation(id: number, answer: Uint8Array | TlsError): void {
+    const pending = this.#operation
     if (pending?.id !== id || pending.answer !== undefined) return
     pending.answer = answer
     const phase = this.#phase
-    // From inside handlers.sign the steps are still running: they take the answer when they get there.
-    if (phase.phase === 'handshaking' && phase.waiting.for === 'signature')
-      this.#run(() => this.#advance(this.#takeSignature()))
+    // From inside handlers.privateKeyOperation the steps are still running: they take the answer when they get there.
+    if (phase.phase !== 'handshaking' || phase.waiting.for !== 'private_key_answer') return
+    this.#run(() => {
+      this.#advance(this.#takeAnswer())
+      this.#receiveHeld()
+    })
   }
 
-  #takeSignature(): Uint8Array | undefined {
-    const answer = this.#signature?.answer
+  #takeAnswer(): Uint8Array | undefined {
+    const answer = this.#operation?.answer
     if (answer === undefined) return undefined
-    this.#signature = undefined
+    this.#operation = undefined
     if (answer instanceof TlsError) throw answer
     return answer
   }
@@ -335,15 +344,48 @@ export class ServerConnection {
       skipEarlyData: (isExpected) => {
         this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
       },
-      requestSignature: (request) => {
-        const id = ++this.#lastSignatureId
-        this.#signature = { id, answer: undefined }
-        this.#handlers.sign(id, request)
+      requestPrivateKey: (operation) => {
+        const id = ++this.#lastOperationId
+        this.#operation = { id, answer: undefined }
+        this.#handlers.privateKeyOperation(id, operation)
       },
     }
   }
 
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #receiveRecords(bytes: Uint8Array): void {
+    this.#deframer.push(bytes)
+    while (!this.isClosed && !this.#readEnded) {
+      if (this.#holdsInput) return this.#hold(this.#deframer.takeRest())
+      const record = this.#deframer.next()
+      if (record === undefined) return
+      this.#receiveRecord(record)
+    }
+  }
+
+  get #holdsInput(): boolean {
+    const phase = this.#phase
+    return (
+      phase.phase === 'handshaking' && phase.waiting.for === 'private_key_answer' && phase.waiting.holdsInput
+    )
+  }
+
+  /** Keeps what comes while the private key is waited for; the bytes are ours. */
+  #hold(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    this.#heldBytes += bytes.length
+    if (this.#heldBytes > MAX_HELD_BYTES)
+      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more input than may wait for the private key')
+    this.#held.push(bytes)
+  }
+
+  #receiveHeld(): void {
+    const held = this.#held
+    this.#held = []
+    this.#heldBytes = 0
+    for (const bytes of held) this.#receiveRecords(bytes)
+  }
 
   #receiveRecord(record: TlsRecord): void {
     if (this.#version === TLS12) return this.#receiveRecord12(record)

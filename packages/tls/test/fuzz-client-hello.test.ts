@@ -99,12 +99,13 @@ function feed(pieces: readonly Uint8Array[]): Outcome {
       for (const chunk of chunks) outputBytes += chunk.length
     },
     data: () => assert.fail('data without a handshake'),
-    sign: (id, request) => {
+    privateKeyOperation: (id, { kind, request }) => {
       late += closedCount
       signCalls++
-      connection.signed(id, signatureFor(request))
+      assert.equal(kind, 'sign')
+      connection.privateKeyAnswered(id, signatureFor(request))
     },
-    cancelSign: () => {},
+    cancelPrivateKeyOperation: () => {},
     established: () => assert.fail('established without a Finished'),
     ended: () => assert.fail('ended without a handshake'),
     closed: (cause) => {

@@ -81,7 +81,7 @@ test('the local signer answers what the engine asks, for every kind of key', asy
     const wire = new Wire({ context: testContext({ kinds: [kind] }), signing: 'hold' }).start()
     const [call] = wire.signCalls
     assert.ok(call !== undefined)
-    wire.server.signed(call.id, await signer.sign(call.request, new AbortController().signal))
+    wire.server.privateKeyAnswered(call.id, await signer.sign(call.request, new AbortController().signal))
     wire.run()
     assertEstablished(wire)
   }

@@ -155,7 +155,7 @@ test('the error of a signer keeps its cause for the operator and hides what was 
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
   wire.answered.add(call.id)
-  wire.server.signed(call.id, new Uint8Array(70).fill(0x5a))
+  wire.server.privateKeyAnswered(call.id, new Uint8Array(70).fill(0x5a))
   wire.run()
   assert.ok(wire.error instanceof TlsError)
   assertHidden(

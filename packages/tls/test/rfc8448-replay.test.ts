@@ -78,7 +78,10 @@ function answer(wire: Wire): void {
   assert.ok(call !== undefined)
   wire.answered.add(call.id)
   assert.equal(call.request.scheme, SCHEME.rsa_pss_rsae_sha256)
-  wire.server.signed(call.id, signAs(SCHEME.rsa_pss_rsae_sha256, traceServerKey(), call.request.content))
+  wire.server.privateKeyAnswered(
+    call.id,
+    signAs(SCHEME.rsa_pss_rsae_sha256, traceServerKey(), call.request.content),
+  )
 }
 
 /** The handshake messages in `bytes`. */

@@ -13,7 +13,7 @@ test('a signer that fails is an internal error, and why is not for the client', 
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
   wire.answered.add(call.id)
-  wire.server.signFailed(call.id, new Error('the key server is on fire'))
+  wire.server.privateKeyFailed(call.id, new Error('the key server is on fire'))
   assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
   assert.equal(wire.error?.code, 'ERR_TLS_SIGNER')
   assert.match(String((wire.error?.cause as Error | undefined)?.message), /on fire/)
@@ -25,7 +25,7 @@ test('a signer that fails inside the handler is an internal error', () => {
     const wire: Wire = new Wire({ signing: 'hold', context: testContext({ kinds: [kind] }) })
     wire.onSign = ({ id }) => {
       wire.answered.add(id)
-      wire.server.signFailed(id)
+      wire.server.privateKeyFailed(id)
     }
     assertRefused(wire.start(), 'internal_error', {
       ...AFTER_HELLO,
@@ -50,7 +50,7 @@ test('a signature that does not verify never leaves the process', () => {
       const [call] = wire.signCalls
       assert.ok(call !== undefined)
       wire.answered.add(call.id)
-      wire.server.signed(call.id, spoil(signatureFor(call.request)))
+      wire.server.privateKeyAnswered(call.id, spoil(signatureFor(call.request)))
       assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
       assert.equal(wire.error?.code, 'ERR_TLS_SIGNER_WRONG')
       assert.equal(
@@ -68,7 +68,7 @@ test('every RSA signature is checked, not only the first', () => {
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
   wire.answered.add(call.id)
-  wire.server.signed(call.id, flipped(signatureFor(call.request), 100))
+  wire.server.privateKeyAnswered(call.id, flipped(signatureFor(call.request), 100))
   assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
 })
 
@@ -80,7 +80,7 @@ test('the signature for another connection is a wrong one', () => {
   const [call] = wire.signCalls
   assert.ok(otherCall !== undefined && call !== undefined)
   wire.answered.add(call.id)
-  wire.server.signed(call.id, signatureFor(otherCall.request))
+  wire.server.privateKeyAnswered(call.id, signatureFor(otherCall.request))
   assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
 })
 
@@ -88,17 +88,17 @@ test('a second, a late and an unknown answer are dropped', () => {
   const wire = new Wire({ signing: 'hold' }).start()
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
-  wire.server.signed(call.id + 1, new Uint8Array(70))
-  wire.server.signFailed(call.id + 7)
+  wire.server.privateKeyAnswered(call.id + 1, new Uint8Array(70))
+  wire.server.privateKeyFailed(call.id + 7)
   assert.equal(wire.error, undefined)
   wire.sign(call)
-  wire.server.signed(call.id, new Uint8Array(70))
-  wire.server.signFailed(call.id, new Error('too late'))
+  wire.server.privateKeyAnswered(call.id, new Uint8Array(70))
+  wire.server.privateKeyFailed(call.id, new Error('too late'))
   wire.run()
   assert.equal(wire.error, undefined)
   assert.equal(wire.establishedCount, 1)
-  wire.server.signed(call.id, new Uint8Array(70))
-  wire.server.signFailed(call.id)
+  wire.server.privateKeyAnswered(call.id, new Uint8Array(70))
+  wire.server.privateKeyFailed(call.id)
   wire.client.send(ascii('all is well'))
   wire.run()
   assert.equal(wire.received.length, 11)
@@ -111,8 +111,8 @@ test('an answer after the end is dropped', () => {
   wire.server.transportEnded()
   assert.deepEqual(wire.cancelled, [call.id])
   const { length } = wire.writes
-  wire.server.signed(call.id, signatureFor(call.request))
-  wire.server.signFailed(call.id)
+  wire.server.privateKeyAnswered(call.id, signatureFor(call.request))
+  wire.server.privateKeyFailed(call.id)
   assert.equal(wire.writes.length, length)
   assert.equal(wire.closedCount, 1)
   assertOver(wire)

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { CIPHER_SUITES12, type Signer, type TlsSocket } from '@latchkey/tls'
+import { CIPHER_SUITES12, type CipherSuite12Name, type Signer, type TlsSocket } from '@latchkey/tls'
 import { KEY_KINDS, type KeyKind, testCertificate } from './support/certificate.ts'
 import { type Finished, isInstalled, runCommand } from './support/command.ts'
 import {
@@ -20,9 +20,12 @@ import {
 interface Suite {
   readonly name: string
   readonly openSslName: string
+  readonly keyExchange: 'ecdhe' | 'rsa'
   readonly authentication: 'ecdsa' | 'rsa'
 }
-const SUITES: readonly Suite[] = Object.entries(CIPHER_SUITES12).map(([name, row]) => ({ name, ...row }))
+const ALL_SUITES: readonly Suite[] = Object.entries(CIPHER_SUITES12).map(([name, row]) => ({ name, ...row }))
+const SUITES = ALL_SUITES.filter(({ keyExchange }) => keyExchange === 'ecdhe')
+const RSA_SUITES = ALL_SUITES.filter(({ keyExchange }) => keyExchange === 'rsa')
 
 type Group = 'x25519' | 'secp256r1'
 const GROUPS: readonly Group[] = ['x25519', 'secp256r1']
@@ -142,7 +145,9 @@ const PROGRAMS: readonly Program[] = [
     says: ({ suite, group }) => [
       /Protocol version: TLSv1\.2/,
       new RegExp(`Ciphersuite: ${suite.openSslName}`),
-      group === 'x25519' ? /Server Temp Key: X25519/ : /Server Temp Key: ECDH, prime256v1/,
+      ...(suite.keyExchange === 'rsa'
+        ? []
+        : [group === 'x25519' ? /Server Temp Key: X25519/ : /Server Temp Key: ECDH, prime256v1/]),
     ],
   },
   {
@@ -159,7 +164,8 @@ const PROGRAMS: readonly Program[] = [
   {
     name: 'gnutls-cli',
     visit: ({ port, kind, suite, group }) => {
-      const exchange = suite.authentication === 'rsa' ? 'ECDHE-RSA' : 'ECDHE-ECDSA'
+      const ecdhe = suite.authentication === 'rsa' ? 'ECDHE-RSA' : 'ECDHE-ECDSA'
+      const exchange = suite.keyExchange === 'rsa' ? 'RSA' : ecdhe
       const groups = `-GROUP-ALL:+${GNUTLS_GROUPS[group]}${GNUTLS_CURVES[kind]}`
       const choice = `-CIPHER-ALL:+${gnutlsCipher(suite)}:-KX-ALL:+${exchange}:${groups}`
       const priority = `NORMAL:-VERS-ALL:+VERS-TLS1.2:${choice}`
@@ -169,7 +175,7 @@ const PROGRAMS: readonly Program[] = [
     },
     says: ({ suite, group }) => [
       /\(TLS1\.2-X\.509\)/,
-      group === 'x25519' ? /ECDHE-X25519/ : /ECDHE-SECP256R1/,
+      suite.keyExchange === 'rsa' ? /\(RSA\)/ : group === 'x25519' ? /ECDHE-X25519/ : /ECDHE-SECP256R1/,
       new RegExp(`\\(${gnutlsCipher(suite)}\\)`),
       /extended master secret/,
     ],
@@ -191,6 +197,83 @@ for (const { name, visit, says } of PROGRAMS) {
     })
   }
 }
+
+// ── RSA key exchange ────────────────────────────────────────────────────────────────────────────────────────────────
+
+const withRsa = {
+  kinds: ['rsa2048'],
+  cipherSuites12: Object.keys(CIPHER_SUITES12) as CipherSuite12Name[],
+} as const
+
+for (const { name, visit, says } of PROGRAMS) {
+  test(`${name} gets a page with RSA key exchange`, {
+    skip: isInstalled(name) ? false : `${name} is not installed`,
+  }, async () => {
+    await using server = await startHttps((_request, response) => response.end(PAGE), withRsa)
+    for (const suite of RSA_SUITES) {
+      const how: Visit = { port: server.port, kind: 'rsa2048', suite, group: 'x25519' }
+      const { code, output } = await visit(how)
+      assert.equal(code, 0, output)
+      for (const expected of [...says(how), new RegExp(PAGE)]) assert.match(output, expected)
+    }
+    assert.deepEqual(server.failures, [])
+  })
+}
+
+test('node:tls speaks RSA key exchange, full and resumed, with a signer that takes its time', async () => {
+  let calls = 0
+  const signer: Signer = {
+    sign: () => assert.fail('nothing is signed'),
+    decryptPremaster: async (request, signal) => {
+      calls++
+      assert.ok(request.deadlineMs > Date.now() && request.deadlineMs <= Date.now() + 3000)
+      assert.equal(request.clientAddress, '127.0.0.1')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return (await localSigner.decryptPremaster?.(request, signal)) ?? assert.fail()
+    },
+  }
+  await using server = await startTls((socket) => socket.pipe(socket), { ...withRsa, signer })
+  for (const { openSslName } of RSA_SUITES) {
+    const options = { maxVersion: 'TLSv1.2', ciphers: openSslName } as const
+    const first = await connectTls(server.port, options)
+    const session = first.getSession()
+    first.end('full')
+    assert.equal((await collect(first)).toString(), 'full')
+    const second = await connectTls(server.port, { ...options, session })
+    assert.equal(second.isSessionReused(), true)
+    assert.deepEqual(second.getCipher().name, openSslName)
+    second.end('resumed')
+    assert.equal((await collect(second)).toString(), 'resumed')
+  }
+  assert.equal(calls, 2)
+  assert.deepEqual(server.failures, [])
+})
+
+test('a decryption that does not come in time is given up, and its signal says so', async () => {
+  let aborted: boolean | undefined
+  const signer: Signer = {
+    sign: () => assert.fail('nothing is signed'),
+    decryptPremaster: (_request, signal) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => {
+          aborted = true
+          reject(new Error('too late'))
+        }),
+      ),
+  }
+  const options = { ...withRsa, signer, signerTimeoutMs: 30 }
+  await using server = await startTls((socket) => socket.pipe(socket), options)
+  await assert.rejects(connectTls(server.port, { maxVersion: 'TLSv1.2', ciphers: 'AES128-GCM-SHA256' }), {
+    code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR',
+  })
+  assert.equal(aborted, true)
+  assert.deepEqual(
+    server.failures.map(({ code }) => code),
+    ['ERR_TLS_SIGNER_TIMEOUT'],
+  )
+})
+
+// ── renegotiation ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 test('openssl that wants to renegotiate is told no_renegotiation', {
   skip: isInstalled('openssl') ? false : 'openssl is not installed',

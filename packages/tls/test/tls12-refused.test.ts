@@ -582,7 +582,7 @@ test('a signer that fails is an internal_error', () => {
   const wire = new Wire12({ signing: 'hold' }).start()
   const id = wire.signCalls[0]?.id ?? 0
   wire.answered.add(id)
-  wire.server.signFailed(id, new Error('why'))
+  wire.server.privateKeyFailed(id, new Error('why'))
   assertRefused(wire.run(), 'internal_error', { signCalls: 1 })
   assert.equal(wire.error?.code, 'ERR_TLS_SIGNER')
 })
@@ -594,7 +594,7 @@ test('a wrong RSA signature never leaves, with PSS and with PKCS#1 v1.5', () => 
     const { id, request } = wire.signCalls[0] as (typeof wire.signCalls)[number]
     const before = wire.output.length
     wire.answered.add(id)
-    wire.server.signed(id, flipped(signatureFor(request), 100))
+    wire.server.privateKeyAnswered(id, flipped(signatureFor(request), 100))
     assertRefused(wire.run(), 'internal_error', { signCalls: 1 })
     assert.equal(wire.error?.code, 'ERR_TLS_SIGNER_WRONG')
     assert.equal(wire.output.length, before + 7, 'an alert and nothing else')

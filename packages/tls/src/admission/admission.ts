@@ -27,7 +27,7 @@ export interface AdmissionOptions {
 
 export interface AdmissionRequest {
   readonly isResumed: boolean
-  /** undefined: TLS 1.2 resumed, which has no key exchange. */
+  /** undefined: TLS 1.2 resumed, or with RSA key exchange. */
   readonly group: GroupName | undefined
   /** As `net.Socket.remoteAddress` writes it; undefined: nobody's. */
   readonly clientAddress: string | undefined

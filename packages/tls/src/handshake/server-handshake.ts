@@ -152,14 +152,17 @@ function askForSignature(
   transcript.add(certificate)
   const content = certificateVerifyContent(transcript.digest())
   if (delegated !== undefined) return { certificate, content }
-  channel.requestSignature({
-    keyId: credential.keyId,
-    scheme: SIGNATURE_SCHEMES[scheme].code,
-    content,
-    purpose: 'tls13-server-cv',
-    serverName: hello.serverName,
-    clientAddress,
-    deadlineMs: 0,
+  channel.requestPrivateKey({
+    kind: 'sign',
+    request: {
+      keyId: credential.keyId,
+      scheme: SIGNATURE_SCHEMES[scheme].code,
+      content,
+      purpose: 'tls13-server-cv',
+      serverName: hello.serverName,
+      clientAddress,
+      deadlineMs: 0,
+    },
   })
   return { certificate, content }
 }

@@ -16,7 +16,7 @@ export interface Session {
   readonly serverName: string
   readonly alpnProtocol: string | undefined
   readonly cipherSuite: CipherSuiteName | CipherSuite12Name
-  /** undefined: TLS 1.2 resumed, where there is no new key exchange. */
+  /** undefined: TLS 1.2 resumed, or with RSA key exchange. */
   readonly group: GroupName | undefined
   /** Whether a ticket stood in for certificate and signature. */
   readonly isResumed: boolean

@@ -3,7 +3,7 @@
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import type { Protection } from '../record/protection.ts'
 import type { ServerContext } from '../server-context.ts'
-import type { SignRequest } from '../signer/signer.ts'
+import type { PrivateKeyOperation } from '../signer/signer.ts'
 import type { ClientHello } from './client-hello.ts'
 import type { HandshakeMessage } from './handshake-type.ts'
 import type { TLS12, TLS13 } from './protocol-version.ts'
@@ -12,7 +12,7 @@ import type { Transcript } from './transcript.ts'
 /** What the handshake cannot go on without. */
 export type Want =
   | ({ readonly want: 'message' } & ExpectedMessage)
-  | { readonly want: 'signature' }
+  | { readonly want: 'private_key_answer'; readonly holdsInput: boolean }
   /** TLS 1.2 only: in TLS 1.3 the record has no meaning. */
   | { readonly want: 'change_cipher_spec' }
 
@@ -43,8 +43,8 @@ export interface HandshakeChannel {
   protectReads(protection: Protection): void
   /** Whether early data may still come, to be skipped. RFC 8446 §4.2.10. */
   skipEarlyData(isExpected: boolean): void
-  /** Asks for the signature; the answer comes to the next `want: 'signature'`. */
-  requestSignature(request: SignRequest): void
+  /** The one private-key operation; the answer comes to the next `want: 'private_key_answer'`. */
+  requestPrivateKey(operation: PrivateKeyOperation): void
 }
 
 /** What a handshake runs with. */
@@ -72,8 +72,13 @@ export function* wantMessage(expected: ExpectedMessage): Steps<HandshakeMessage>
   return (yield { want: 'message', ...expected }) as HandshakeMessage
 }
 
+/** @param options `holdsInput`: the client goes on meanwhile, and what it sends is for whoever comes after the answer. */
+export function* wantPrivateKeyAnswer({ holdsInput }: { holdsInput: boolean }): Steps<Uint8Array> {
+  return (yield { want: 'private_key_answer', holdsInput }) as Uint8Array
+}
+
 export function* wantSignature(): Steps<Uint8Array> {
-  return (yield { want: 'signature' }) as Uint8Array
+  return yield* wantPrivateKeyAnswer({ holdsInput: false })
 }
 
 export function* wantChangeCipherSpec(): Steps<void> {

@@ -1,5 +1,6 @@
-// The cipher suites of TLS 1.2 that are still good: ECDHE for forward secrecy, an AEAD for the records.
-// RFC 5289 §3.2 (AES-GCM), RFC 7905 §2 (ChaCha20-Poly1305).
+// The cipher suites of TLS 1.2 that are still good: ECDHE for forward secrecy, an AEAD for the records; and for clients that
+// have nothing better, RSA key exchange with an AEAD.
+// RFC 5289 §3.2 (AES-GCM), RFC 7905 §2 (ChaCha20-Poly1305), RFC 5288 §3 (RSA).
 import type { AeadName, HashName } from '../crypto-provider.ts'
 
 /** RFC 5288 §3: salt from the key block, explicit part in the record. After so many records we close: there is no KeyUpdate. */
@@ -16,45 +17,67 @@ export const CIPHER_SUITES12 = {
   TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: {
     code: 0xc02b,
     openSslName: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+    keyExchange: 'ecdhe',
     authentication: 'ecdsa',
     ...AES_128_GCM,
   },
   TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: {
     code: 0xc02f,
     openSslName: 'ECDHE-RSA-AES128-GCM-SHA256',
+    keyExchange: 'ecdhe',
     authentication: 'rsa',
     ...AES_128_GCM,
   },
   TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: {
     code: 0xc02c,
     openSslName: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+    keyExchange: 'ecdhe',
     authentication: 'ecdsa',
     ...AES_256_GCM,
   },
   TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: {
     code: 0xc030,
     openSslName: 'ECDHE-RSA-AES256-GCM-SHA384',
+    keyExchange: 'ecdhe',
     authentication: 'rsa',
     ...AES_256_GCM,
   },
   TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: {
     code: 0xcca9,
     openSslName: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+    keyExchange: 'ecdhe',
     authentication: 'ecdsa',
     ...CHACHA20_POLY1305,
   },
   TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: {
     code: 0xcca8,
     openSslName: 'ECDHE-RSA-CHACHA20-POLY1305',
+    keyExchange: 'ecdhe',
     authentication: 'rsa',
     ...CHACHA20_POLY1305,
+  },
+  TLS_RSA_WITH_AES_128_GCM_SHA256: {
+    code: 0x009c,
+    openSslName: 'AES128-GCM-SHA256',
+    keyExchange: 'rsa',
+    authentication: 'rsa',
+    ...AES_128_GCM,
+  },
+  TLS_RSA_WITH_AES_256_GCM_SHA384: {
+    code: 0x009d,
+    openSslName: 'AES256-GCM-SHA384',
+    keyExchange: 'rsa',
+    authentication: 'rsa',
+    ...AES_256_GCM,
   },
 } as const satisfies Record<string, CipherSuite12Row>
 
 interface CipherSuite12Row {
   readonly code: number
   readonly openSslName: string
-  /** The kind of key that signs ServerKeyExchange; Ed25519 goes with ECDSA (RFC 8422 §2). */
+  /** `rsa`: the client encrypts to the certificate's key, and whoever gets that key later reads it all. */
+  readonly keyExchange: 'ecdhe' | 'rsa'
+  /** The kind of key that signs ServerKeyExchange, or decrypts; Ed25519 goes with ECDSA (RFC 8422 §2). */
   readonly authentication: 'ecdsa' | 'rsa'
   readonly aead: AeadName
   readonly keyBytes: number
@@ -77,4 +100,7 @@ export function cipherSuite12(name: CipherSuite12Name): CipherSuite12 {
   return { name, ...CIPHER_SUITES12[name] }
 }
 
-export const DEFAULT_CIPHER_SUITES12 = Object.keys(CIPHER_SUITES12) as readonly CipherSuite12Name[]
+/** Those with forward secrecy: the others must be asked for by name. */
+export const DEFAULT_CIPHER_SUITES12: readonly CipherSuite12Name[] = (
+  Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]
+).filter((name) => CIPHER_SUITES12[name].keyExchange === 'ecdhe')

@@ -1,5 +1,5 @@
 // What TLS 1.2 needs of a certificate and its key, computed once.
-import type { KeyObject } from '../crypto-provider.ts'
+import { type KeyObject, rsaModulus } from '../crypto-provider.ts'
 import { NAMED_GROUPS } from '../handshake/named-group.ts'
 import { isSchemeOf, SIGNATURE_SCHEMES, type SignatureSchemeName } from '../handshake/signature-scheme.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
@@ -12,6 +12,8 @@ export interface Credential12 {
   readonly schemes: readonly SignatureSchemeName[]
   /** The NamedGroup of an ECDSA key's curve, which the client must know too. RFC 8422 §5.1. */
   readonly curve: number | undefined
+  /** Of an RSA key, big-endian: what a ciphertext must be smaller than. Else empty. */
+  readonly modulus: Uint8Array
   /** The encoded Certificate message. */
   readonly certificateMessage: Uint8Array
 }
@@ -27,6 +29,7 @@ export function credential12(
     authentication: key.asymmetricKeyType === 'rsa' ? 'rsa' : 'ecdsa',
     schemes: schemes12(key).filter((name) => allowed === undefined || allowed.includes(name)),
     curve: curve === undefined ? undefined : CURVES.get(curve),
+    modulus: rsaModulus(key),
     certificateMessage: writeCertificate12(chain),
   }
 }

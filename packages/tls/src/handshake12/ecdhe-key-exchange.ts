@@ -1,4 +1,5 @@
 // The key exchange of the ECDHE suites: our share goes first, signed. RFC 8422 §5.4, §5.7.
+import type { Credential } from '../credential/credential.ts'
 import { type EphemeralKey, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import { HandshakeType } from '../handshake/handshake-type.ts'
@@ -13,10 +14,10 @@ import {
   readClientKeyExchange,
   writeServerKeyExchange,
 } from './messages12.ts'
-import type { Choice12 } from './negotiate12.ts'
+import type { Ecdhe } from './negotiate12.ts'
 
 /** Our share, and what is signed for it. */
-export interface OfferedShare {
+export interface OfferedShare extends Ecdhe {
   readonly key: EphemeralKey
   readonly parameters: Uint8Array
   readonly content: Uint8Array
@@ -26,29 +27,33 @@ export interface OfferedShare {
 export function offerShare(
   { channel, clientAddress }: Handshake,
   { serverName, randoms }: Greeting12,
-  { credential, group, scheme }: Choice12,
+  credential: Credential,
+  { group, scheme }: Ecdhe,
 ): OfferedShare {
   const key = group.generate()
   const parameters = ecdhParameters(group, key.share)
   const content = keyExchangeContent(randoms, parameters)
-  channel.requestSignature({
-    keyId: credential.keyId,
-    scheme: SIGNATURE_SCHEMES[scheme].code,
-    content,
-    purpose: 'tls12-ske',
-    serverName,
-    clientAddress,
-    deadlineMs: 0,
+  channel.requestPrivateKey({
+    kind: 'sign',
+    request: {
+      keyId: credential.keyId,
+      scheme: SIGNATURE_SCHEMES[scheme].code,
+      content,
+      purpose: 'tls12-ske',
+      serverName,
+      clientAddress,
+      deadlineMs: 0,
+    },
   })
-  return { key, parameters, content }
+  return { group, scheme, key, parameters, content }
 }
 
 /** RFC 8422 §5.4. A wrong signature is the signer's failure, not the client's; it must not leave the process. */
 export function* sendServerKeyExchange(
   handshake: Handshake,
   transcript: Transcript,
-  { credential, scheme }: Choice12,
-  { parameters, content }: OfferedShare,
+  credential: Credential,
+  { scheme, parameters, content }: OfferedShare,
 ): Steps<void> {
   const { signatureChecks } = handshake.context
   const signature = yield* wantSignature()
@@ -66,11 +71,7 @@ export function* sendServerKeyExchange(
 const MAX_CLIENT_KEY_EXCHANGE_BYTES = 1 + 255
 
 /** ClientKeyExchange with the client's share, RFC 8422 §5.7. Gives the premaster secret. */
-export function* receiveShare(
-  transcript: Transcript,
-  { group }: Choice12,
-  { key }: OfferedShare,
-): Steps<Uint8Array> {
+export function* receiveShare(transcript: Transcript, { group, key }: OfferedShare): Steps<Uint8Array> {
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.client_key_exchange,
     maxBytes: MAX_CLIENT_KEY_EXCHANGE_BYTES,

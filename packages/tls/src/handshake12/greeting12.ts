@@ -18,6 +18,8 @@ export interface Greeting12 {
   readonly message: Uint8Array
   readonly offered: HelloExtensions12
   readonly serverName: string
+  /** The highest version the client offers, in the old way: what an RSA-encrypted premaster secret begins with. */
+  readonly clientVersion: number
   /** Those that answer to the name, in order of preference. */
   readonly credentials: readonly Credential[]
   readonly alpnProtocol: string | undefined
@@ -31,6 +33,7 @@ export function greet({ context }: Handshake, { hello, message }: FirstHello): G
     message: message.bytes,
     offered: readHelloExtensions12(hello),
     serverName: hello.serverName,
+    clientVersion: hello.legacyVersion,
     credentials: selectTenant(hello, context, 'ERR_TLS_HANDSHAKE_FAILURE'),
     alpnProtocol: selectAlpnProtocol(hello, context.alpnProtocols),
     randoms: {

@@ -64,12 +64,14 @@ export function writeServerHello12(fields: ServerHello12Fields): Uint8Array {
 
 /** Answers to what the client offered, nothing else. RFC 5246 §7.4.1.4. */
 function serverHelloExtensions(fields: ServerHello12Fields): Uint8Array {
-  const { offered, alpnProtocol, hasServerName, hasSessionTicket, staples, recordSizeLimit } = fields
+  const { suite, offered, alpnProtocol, hasServerName, hasSessionTicket, staples, recordSizeLimit } = fields
   const writer = new Writer(64)
   if (hasServerName) writer.u16(ExtensionType.server_name).u16(0)
   if (offered.hasRenegotiationInfo) writer.u16(ExtensionType.renegotiation_info).u16(1).u8(0)
   if (offered.hasExtendedMasterSecret) writer.u16(ExtensionType.extended_master_secret).u16(0)
-  if (offered.hasPointFormats) writer.u16(ExtensionType.ec_point_formats).u16(2).u8(1).u8(0)
+  // RFC 8422 §5.2: only with a suite that has points.
+  if (offered.hasPointFormats && suite.keyExchange === 'ecdhe')
+    writer.u16(ExtensionType.ec_point_formats).u16(2).u8(1).u8(0)
   if (hasSessionTicket) writer.u16(ExtensionType.session_ticket).u16(0)
   if (staples.ocsp !== undefined) writer.u16(ExtensionType.status_request).u16(0)
   if (staples.sct !== undefined) writer.u16(ExtensionType.signed_certificate_timestamp).opaque16(staples.sct)
@@ -143,11 +145,26 @@ export const SERVER_HELLO_DONE = Uint8Array.of(HandshakeType.server_hello_done, 
  * @throws {TlsError} ERR_TLS_DECODE
  */
 export function readClientKeyExchange(body: Uint8Array): Uint8Array {
+  return readOnly(body, (reader) => reader.opaque8())
+}
+
+/**
+ * `struct { public-key-encrypted PreMasterSecret pre_master_secret; } EncryptedPreMasterSecret;` with two bytes of length
+ * in front. RFC 5246 §7.4.7.1. A view.
+ *
+ * @throws {TlsError} ERR_TLS_DECODE
+ */
+export function readEncryptedPremaster(body: Uint8Array): Uint8Array {
+  return readOnly(body, (reader) => reader.opaque16())
+}
+
+/** The one field of a ClientKeyExchange. */
+function readOnly(body: Uint8Array, read: (reader: Reader) => Uint8Array): Uint8Array {
   try {
     const reader = new Reader(body)
-    const point = reader.opaque8()
+    const field = read(reader)
     reader.end()
-    return point
+    return field
   } catch (error) {
     if (error instanceof DecodeError)
       throw new TlsError('ERR_TLS_DECODE', { detail: `ClientKeyExchange: ${error.message}`, cause: error })

@@ -12,15 +12,21 @@ import type { CipherSuite12 } from './cipher-suite12.ts'
 /** A group in which our share can go first. */
 export type NamedGroup12 = NamedGroup & { readonly generate: () => EphemeralKey }
 
-export interface Choice12 {
-  readonly suite: CipherSuite12
+/** What an ECDHE suite needs besides. */
+export interface Ecdhe {
   readonly group: NamedGroup12
-  readonly credential: Credential
   readonly scheme: SignatureSchemeName
 }
 
+export interface Choice12 {
+  readonly suite: CipherSuite12
+  readonly credential: Credential
+  /** undefined: RSA key exchange. */
+  readonly ecdhe: Ecdhe | undefined
+}
+
 /**
- * What a full handshake is done with.
+ * What a full handshake is done with: the first certificate that the client can check, with a suite for its kind of key.
  *
  * @param credentials those that answer to the server name, in order of preference.
  * @throws {TlsError} ERR_TLS_HANDSHAKE_FAILURE
@@ -31,38 +37,40 @@ export function negotiate12(
   credentials: readonly Credential[],
 ): Choice12 {
   const group = selectGroup12(hello, context.groups)
-  return { ...selectAuthentication12(hello, credentials, context.cipherSuites12), group }
-}
-
-/** A client that names no groups could be anything: RFC 8422 §4 lets us guess, and we do not. */
-function selectGroup12(hello: ClientHello, ours: readonly NamedGroup[]): NamedGroup12 {
-  const group = ours.find(
-    (candidate): candidate is NamedGroup12 =>
-      candidate.generate !== undefined && hello.supportedGroups?.includes(candidate.code) === true,
-  )
-  return group ?? refuse('ERR_TLS_HANDSHAKE_FAILURE', 'no group in common')
-}
-
-/** The first certificate the client can check, with a scheme and a suite for its kind of key. */
-function selectAuthentication12(
-  hello: ClientHello,
-  credentials: readonly Credential[],
-  ours: readonly CipherSuite12[],
-): Pick<Choice12, 'credential' | 'scheme' | 'suite'> {
-  // RFC 5246 §7.4.1.4.1: without the extension the client means SHA-1, which RFC 9155 ended.
-  const offered = hello.signatureAlgorithms ?? []
   for (const credential of credentials) {
-    const { authentication, schemes, curve } = credential.tls12
+    const scheme = group && selectScheme12(hello, credential)
+    const ecdhe = group && scheme && { group, scheme }
     const suite = selectSuite(
       hello,
-      ours.filter((candidate) => candidate.authentication === authentication),
+      context.cipherSuites12.filter(
+        ({ authentication, keyExchange }) =>
+          authentication === credential.tls12.authentication &&
+          (keyExchange === 'rsa' || ecdhe !== undefined),
+      ),
     )
-    const scheme = schemes.find((name) => offered.includes(SIGNATURE_SCHEMES[name].code))
-    const isCurveKnown = curve === undefined || hello.supportedGroups?.includes(curve) === true
-    if (suite !== undefined && scheme !== undefined && isCurveKnown) return { credential, scheme, suite }
+    if (suite !== undefined)
+      return { suite, credential, ecdhe: suite.keyExchange === 'rsa' ? undefined : ecdhe }
   }
   return refuse(
     'ERR_TLS_HANDSHAKE_FAILURE',
-    'no cipher suite and signature scheme in common with a certificate',
+    group === undefined
+      ? 'no group in common'
+      : 'no cipher suite and signature scheme in common with a certificate',
   )
+}
+
+/** A client that names no groups could be anything: RFC 8422 §4 lets us guess, and we do not. */
+function selectGroup12(hello: ClientHello, ours: readonly NamedGroup[]): NamedGroup12 | undefined {
+  return ours.find(
+    (candidate): candidate is NamedGroup12 =>
+      candidate.generate !== undefined && hello.supportedGroups?.includes(candidate.code) === true,
+  )
+}
+
+/** What the key can sign with and the client can check; undefined also where it does not know the key's curve. */
+function selectScheme12(hello: ClientHello, { tls12 }: Credential): SignatureSchemeName | undefined {
+  if (tls12.curve !== undefined && hello.supportedGroups?.includes(tls12.curve) !== true) return undefined
+  // RFC 5246 §7.4.1.4.1: without the extension the client means SHA-1, which RFC 9155 ended.
+  const offered = hello.signatureAlgorithms ?? []
+  return tls12.schemes.find((name) => offered.includes(SIGNATURE_SCHEMES[name].code))
 }

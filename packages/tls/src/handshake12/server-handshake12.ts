@@ -2,6 +2,8 @@
 //
 //     full:     ClientHello ─▶ signature asked for ─▶ ServerHello, Certificate ─▶ ServerKeyExchange, ServerHelloDone
 //                  ─▶ ClientKeyExchange, Finished ─▶ Finished
+//     RSA:      ClientHello ─▶ ServerHello, Certificate, ServerHelloDone ─▶ ClientKeyExchange ─▶ decryption asked for
+//                  ─▶ Finished ─▶ Finished
 //     resumed:  ClientHello ─▶ ServerHello, Finished ─▶ Finished
 import { requestedStaples } from '../credential/stapling.ts'
 import { refuse } from '../errors.ts'
@@ -16,6 +18,7 @@ import { greet, type Greeting12, sendServerHello12 } from './greeting12.ts'
 import { MasterSecret } from './master-secret.ts'
 import { SERVER_HELLO_DONE, writeCertificateStatus } from './messages12.ts'
 import { type Choice12, negotiate12 } from './negotiate12.ts'
+import { receiveEncryptedPremaster } from './rsa-key-exchange.ts'
 import { acceptTicket12, canTicket, type Resumption12 } from './resumption12.ts'
 
 export function* serverHandshake12(handshake: Handshake, first: FirstHello): Steps<Established> {
@@ -25,31 +28,34 @@ export function* serverHandshake12(handshake: Handshake, first: FirstHello): Ste
   const resumption = acceptTicket12(context, hello, offered, credentials)
   if (resumption === undefined) {
     const choice = negotiate12(hello, context, credentials)
-    admit(handshake, choice.group.name)
+    admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name })
     return yield* fullHandshake(handshake, greeting, choice)
   }
   try {
-    admit(handshake, undefined)
+    admit(handshake, { isResumed: true, group: undefined })
     return yield* resumedHandshake(handshake, greeting, resumption)
   } finally {
     resumption.master.wipe()
   }
 }
 
-/** Everything that is free has been checked: from here on the client costs us. @param group undefined: a resumption. */
-function admit({ context, clientAddress }: Handshake, group: GroupName | undefined): void {
-  const refusal = context.admission.refusal({ isResumed: group === undefined, group, clientAddress })
+/** Everything that is free has been checked: from here on the client costs us. */
+function admit(
+  { context, clientAddress }: Handshake,
+  asked: { readonly isResumed: boolean; readonly group: GroupName | undefined },
+): void {
+  const refusal = context.admission.refusal({ ...asked, clientAddress })
   if (refusal !== undefined) refuse('ERR_TLS_NOT_ADMITTED', refusal)
 }
 
 function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choice12): Steps<Established> {
-  const { suite, credential } = choice
+  const { suite, credential, ecdhe } = choice
   const { hello, offered, serverName, randoms } = greeting
   const staples = requestedStaples(hello, credential.staples)
   const hasSessionTicket = canTicket(handshake.context, offered)
   const transcript = new Transcript(suite.hash)
   transcript.add(greeting.message)
-  const share = offerShare(handshake, greeting, choice)
+  const share = ecdhe && offerShare(handshake, greeting, credential, ecdhe)
   // ServerHello and Certificate do not wait for the signature.
   sendServerHello12(handshake, greeting, transcript, {
     suite,
@@ -59,9 +65,11 @@ function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choi
   })
   sendMessage(handshake, transcript, credential.tls12.certificateMessage)
   if (staples.ocsp !== undefined) sendMessage(handshake, transcript, writeCertificateStatus(staples.ocsp))
-  yield* sendServerKeyExchange(handshake, transcript, choice, share)
+  if (share !== undefined) yield* sendServerKeyExchange(handshake, transcript, credential, share)
   sendMessage(handshake, transcript, SERVER_HELLO_DONE)
-  const premaster = yield* receiveShare(transcript, choice, share)
+  const premaster = yield* share === undefined
+    ? receiveEncryptedPremaster(handshake, greeting, transcript, choice)
+    : receiveShare(transcript, share)
   const master = masterSecret(greeting, choice, premaster, transcript)
   const ticketed = hasSessionTicket ? { serverName, credential, fullHandshakeAtMs: undefined } : undefined
   const isBound = offered.hasExtendedMasterSecret
@@ -119,9 +127,9 @@ function sessionOf(
     serverName,
     alpnProtocol,
     cipherSuite: suite.name,
-    group: choice?.group.name,
+    group: choice?.ecdhe?.group.name,
     isResumed: choice === undefined,
-    signatureScheme: choice?.scheme,
+    signatureScheme: choice?.ecdhe?.scheme,
     credential,
     usedHelloRetryRequest: false,
     usedDelegatedCredential: false,

@@ -30,6 +30,14 @@ export class RecordDeframer {
     this.#at = 0
   }
 
+  /** Gives back, as a copy, what of the chunk pushed last is not in a record yet. */
+  takeRest(): Uint8Array {
+    const rest = this.#chunk.slice(this.#at)
+    this.#chunk = NOTHING
+    this.#at = 0
+    return rest
+  }
+
   /** Whether bytes of an unfinished record are held. */
   get hasPartial(): boolean {
     return this.#partial !== undefined

@@ -1,8 +1,8 @@
 // Binds one net.Socket to one ServerConnection: timers, the signer call, back-pressure, closing. The Duplex is made only
 // when the handshake is done, so a client that never finishes costs no stream.
 //
-// What may cross: the signature and its deadline (whichever comes first wins: the connection takes one answer an id);
-// the client's FIN and a pending signature (the call is aborted); its FIN and bytes that wait for their turn (the bytes
+// What may cross: the private-key operation and its deadline (whichever comes first wins: the connection takes one answer
+// an id); the client's FIN and a pending operation (the call is aborted); its FIN and bytes that wait for their turn (the bytes
 // come first); destroy() and anything (twice is harmless).
 import type { Socket } from 'node:net'
 import { concatenate } from '@latchkey/core'
@@ -11,7 +11,7 @@ import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { Session } from '../handshake/session.ts'
 import { type ConnectionHandlers, ServerConnection } from '../server-connection.ts'
 import type { ServerContext } from '../server-context.ts'
-import type { Signer, SignRequest } from '../signer/signer.ts'
+import type { PrivateKeyOperation, Signer } from '../signer/signer.ts'
 import type { HandshakeQueue } from './handshake-queue.ts'
 import { release } from './release.ts'
 import { type SecureTransport, TlsSocket } from './tls-socket.ts'
@@ -62,7 +62,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   #stream: TlsSocket | undefined
   #handshakeTimer: NodeJS.Timeout | undefined
   #lingerTimer: NodeJS.Timeout | undefined
-  #signing: { readonly abort: AbortController; timer: NodeJS.Timeout | undefined } | undefined
+  #operation: { readonly abort: AbortController; timer: NodeJS.Timeout | undefined } | undefined
   // Chunks that wait for their turn; the socket is paused meanwhile, so there are few.
   #delayed: Uint8Array[] | undefined
   #afterDrain: ((error?: Error | null) => void) | undefined
@@ -191,8 +191,8 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     })
   }
 
-  sign(id: number, request: SignRequest): void {
-    const { signer, signerTimeoutMs, handshakeTimeoutMs } = this.#options
+  privateKeyOperation(id: number, operation: PrivateKeyOperation): void {
+    const { signerTimeoutMs, handshakeTimeoutMs } = this.#options
     const abort = new AbortController()
     const timeoutMs = Math.max(
       1,
@@ -200,9 +200,9 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     )
     let answer: Uint8Array | Promise<Uint8Array>
     try {
-      answer = signer.sign({ ...request, deadlineMs: Date.now() + timeoutMs }, abort.signal)
+      answer = this.#ask(operation, Date.now() + timeoutMs, abort.signal)
     } catch (cause) {
-      this.#connection.signFailed(id, cause)
+      this.#connection.privateKeyFailed(id, cause)
       return
     }
     if (answer instanceof Uint8Array) {
@@ -210,33 +210,44 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       return
     }
     const timer = setTimeout(() => {
-      this.#connection.signFailed(id, undefined, 'ERR_TLS_SIGNER_TIMEOUT')
+      this.#connection.privateKeyFailed(id, undefined, 'ERR_TLS_SIGNER_TIMEOUT')
       abort.abort()
     }, timeoutMs)
-    this.#signing = { abort, timer }
+    this.#operation = { abort, timer }
     // Of what is no promise (a signer in JavaScript can return anything) it makes one.
     Promise.resolve(answer).then(
-      (signature) => this.#signatureCame(() => this.#answer(id, signature)),
-      (cause: unknown) => this.#signatureCame(() => this.#connection.signFailed(id, cause)),
+      (given) => this.#answerCame(() => this.#answer(id, given)),
+      (cause: unknown) => this.#answerCame(() => this.#connection.privateKeyFailed(id, cause)),
     )
   }
 
-  #answer(id: number, signature: unknown): void {
-    if (signature instanceof Uint8Array) this.#connection.signed(id, signature)
-    else this.#connection.signFailed(id, new TypeError('a signer answers with a Uint8Array'))
+  #ask(
+    operation: PrivateKeyOperation,
+    deadlineMs: number,
+    signal: AbortSignal,
+  ): Uint8Array | Promise<Uint8Array> {
+    const { signer } = this.#options
+    if (operation.kind === 'sign') return signer.sign({ ...operation.request, deadlineMs }, signal)
+    if (signer.decryptPremaster === undefined) throw new TypeError('the signer cannot decrypt')
+    return signer.decryptPremaster({ ...operation.request, deadlineMs }, signal)
   }
 
-  #signatureCame(go: () => void): void {
-    clearTimeout(this.#signing?.timer)
-    this.#signing = undefined
+  #answer(id: number, answer: unknown): void {
+    if (answer instanceof Uint8Array) this.#connection.privateKeyAnswered(id, answer)
+    else this.#connection.privateKeyFailed(id, new TypeError('a signer answers with a Uint8Array'))
+  }
+
+  #answerCame(go: () => void): void {
+    clearTimeout(this.#operation?.timer)
+    this.#operation = undefined
     if (!this.#connection.isClosed) this.#options.queue.run(go)
   }
 
-  cancelSign(): void {
-    const signing = this.#signing
-    this.#signing = undefined
-    clearTimeout(signing?.timer)
-    signing?.abort.abort()
+  cancelPrivateKeyOperation(): void {
+    const operation = this.#operation
+    this.#operation = undefined
+    clearTimeout(operation?.timer)
+    operation?.abort.abort()
   }
 
   established(session: Session): void {
@@ -337,7 +348,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   #clearTimers(): void {
     clearTimeout(this.#handshakeTimer)
     clearTimeout(this.#lingerTimer)
-    this.cancelSign()
+    this.cancelPrivateKeyOperation()
   }
 }
 

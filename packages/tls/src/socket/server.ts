@@ -9,6 +9,7 @@ import { createServer as createNetServer, type Server as NetServer, type Socket 
 import { HandshakeSlots } from '../admission/handshake-slots.ts'
 import { publicRandom, secretRandom } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
+import { CIPHER_SUITES12 } from '../handshake12/cipher-suite12.ts'
 import { createServerContext, type ServerContextOptions } from '../server-context.ts'
 import { createTicketKeyring } from '../ticket/ticket-keys.ts'
 import { TicketSealer } from '../ticket/ticket-sealer.ts'
@@ -88,6 +89,7 @@ const DEFAULT_MAX_HANDSHAKES = 4096
 const DEFAULT_MAX_HANDSHAKES_PER_SOURCE = 256
 
 function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
+  checkSigner(options)
   const transport: TransportOptions = {
     context: createServerContext({ ...options, tickets: ticketsOf(options) }),
     signer: options.signer,
@@ -124,6 +126,13 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     })
   })
   return server
+}
+
+/** @throws {TypeError} */
+function checkSigner({ cipherSuites12 = [], signer }: TlsServerOptions): void {
+  const needing = cipherSuites12.find((name) => CIPHER_SUITES12[name].keyExchange === 'rsa')
+  if (needing !== undefined && signer.decryptPremaster === undefined)
+    throw new TypeError(`${needing} needs a signer with decryptPremaster`)
 }
 
 function ticketsOf({ tickets, clock = Date.now }: TlsServerOptions): TicketSealer | undefined {

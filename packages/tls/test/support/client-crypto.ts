@@ -7,6 +7,7 @@ import {
   type ECDH,
   generateKeyPairSync,
   type KeyObject,
+  publicEncrypt,
   sign,
   verify,
   X509Certificate,
@@ -55,6 +56,17 @@ export function clientKey(group: number): ClientKey {
       throw new Error(`the server chose group 0x${group.toString(16)}`)
     },
   }
+}
+
+/** What the leaf's key encrypts: with PKCS#1 v1.5 padding, or a whole block as it is. */
+export function encryptTo(
+  leaf: Uint8Array,
+  content: Uint8Array,
+  padding: 'pkcs1' | 'none' = 'pkcs1',
+): Uint8Array {
+  const key = new X509Certificate(leaf).publicKey
+  const { RSA_PKCS1_PADDING, RSA_NO_PADDING } = constants
+  return publicEncrypt({ key, padding: padding === 'none' ? RSA_NO_PADDING : RSA_PKCS1_PADDING }, content)
 }
 
 interface SchemeRow {

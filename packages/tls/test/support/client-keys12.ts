@@ -3,7 +3,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { ascii, concat, u16, u8 } from './bytes.ts'
 import { hmac } from './client-keys.ts'
-import { SUITE12 } from './code-points.ts'
+import { RSA_SUITE12, SUITE12 } from './code-points.ts'
 
 export interface Suite12 {
   readonly code: number
@@ -11,6 +11,8 @@ export interface Suite12 {
   readonly keyBytes: number
   readonly ivBytes: number
   readonly hash: 'sha256' | 'sha384'
+  /** RSA key exchange. */
+  readonly isRsa?: boolean
 }
 
 const AES_128 = { aead: 'aes-128-gcm', keyBytes: 16, ivBytes: 4, hash: 'sha256' } as const
@@ -24,6 +26,8 @@ const SUITES: readonly Suite12[] = [
   { code: SUITE12.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, ...AES_128 },
   { code: SUITE12.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, ...AES_256 },
   { code: SUITE12.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, ...CHACHA20 },
+  { code: RSA_SUITE12.TLS_RSA_WITH_AES_128_GCM_SHA256, ...AES_128, isRsa: true },
+  { code: RSA_SUITE12.TLS_RSA_WITH_AES_256_GCM_SHA384, ...AES_256, isRsa: true },
 ]
 
 export function suite12Of(code: number): Suite12 {

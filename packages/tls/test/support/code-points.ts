@@ -77,6 +77,12 @@ export const SUITE12 = {
   TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca8,
 } as const
 
+/** RFC 5288 §3: no forward secrecy, off unless asked for. */
+export const RSA_SUITE12 = {
+  TLS_RSA_WITH_AES_128_GCM_SHA256: 0x009c,
+  TLS_RSA_WITH_AES_256_GCM_SHA384: 0x009d,
+} as const
+
 /** RFC 8446 §4.2.3. */
 export const SCHEME = {
   rsa_pkcs1_sha1: 0x0201,

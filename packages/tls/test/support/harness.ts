@@ -1,9 +1,11 @@
 // A server context with throw-away credentials, and a wire that joins a TestClient to a ServerConnection in memory.
+import { constants, privateDecrypt } from 'node:crypto'
 import {
   type ConnectionHandlers,
   createCertificateStore,
   createServerContext,
   type Credential,
+  type DecryptRequest,
   loadCredential,
   ServerConnection,
   type ServerContext,
@@ -40,6 +42,11 @@ export function testContext({ kinds = ['p256'], isDefault, ...options }: Context
 export interface SignCall {
   readonly id: number
   readonly request: SignRequest
+}
+
+export interface DecryptCall {
+  readonly id: number
+  readonly request: DecryptRequest
 }
 
 /**
@@ -79,14 +86,24 @@ export function signatureFor({ keyId, scheme, content, purpose }: SignRequest): 
   return sign(scheme, certificate.privateKey, content)
 }
 
+/** The premaster secret as OpenSSL would have it, with its own implicit rejection: of any length. */
+export function premasterFor({ keyId, ciphertext }: DecryptRequest): Uint8Array {
+  const key = certificateOfKey(keyId)?.privateKey
+  if (key === undefined) throw new Error(`no key ${toHex(keyId)}`)
+  return privateDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, ciphertext)
+}
+
 /** A client and a server with nothing between them, and a record of everything the server did. */
 export class WireOf<Client extends WireClient> {
   readonly client: Client
   readonly server: ServerConnection
   readonly signCalls: SignCall[] = []
+  readonly decryptCalls: DecryptCall[] = []
   readonly cancelled: number[] = []
   /** Called for each sign request, from inside the handler. */
   onSign: (call: SignCall) => void = () => {}
+  /** Whoever has the key. */
+  decryptPremaster: (request: DecryptRequest) => Uint8Array = premasterFor
   /** Called when the handshake is done, from inside the handler. */
   onEstablished: () => void = () => {}
   /** Ids that got an answer from here. */
@@ -102,6 +119,7 @@ export class WireOf<Client extends WireClient> {
   readonly #pieceBytes: number
   readonly #signing: Signing
   #unanswered: SignCall[] = []
+  #undecrypted: DecryptCall[] = []
   #delivered = 0
 
   constructor(
@@ -146,7 +164,13 @@ export class WireOf<Client extends WireClient> {
   /** Answers a sign request as a key server would. */
   sign({ id, request }: SignCall): void {
     this.answered.add(id)
-    this.server.signed(id, signatureFor(request))
+    this.server.privateKeyAnswered(id, signatureFor(request))
+  }
+
+  /** Answers a decrypt request as a key server would. */
+  decrypt({ id, request }: DecryptCall): void {
+    this.answered.add(id)
+    this.server.privateKeyAnswered(id, this.decryptPremaster(request))
   }
 
   /** Everything the server has sent. */
@@ -180,7 +204,10 @@ export class WireOf<Client extends WireClient> {
     const calls = this.#unanswered
     this.#unanswered = []
     for (const call of calls) this.sign(call)
-    return calls.length > 0
+    const ciphertexts = this.#undecrypted
+    this.#undecrypted = []
+    for (const call of ciphertexts) this.decrypt(call)
+    return calls.length + ciphertexts.length > 0
   }
 
   #undelivered(): Uint8Array {
@@ -199,14 +226,20 @@ export class WireOf<Client extends WireClient> {
         this.#mustBeOpen('data')
         this.data.push(bytes.slice())
       },
-      sign: (id, request) => {
-        this.#mustBeOpen('sign')
+      privateKeyOperation: (id, { kind, request }) => {
+        this.#mustBeOpen('private key')
+        if (kind === 'decrypt') {
+          this.decryptCalls.push({ id, request })
+          if (this.#signing === 'at once') this.decrypt({ id, request })
+          else this.#undecrypted.push({ id, request })
+          return
+        }
         this.signCalls.push({ id, request })
         this.onSign({ id, request })
         if (this.#signing === 'at once') this.sign({ id, request })
         else this.#unanswered.push({ id, request })
       },
-      cancelSign: (id) => {
+      cancelPrivateKeyOperation: (id) => {
         this.cancelled.push(id)
       },
       established: (session) => {

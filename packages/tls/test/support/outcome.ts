@@ -30,7 +30,9 @@ export function assertRefused(
 export function assertOver(wire: WireOf<WireClient>): void {
   assert.equal(wire.closedCount, 1)
   assert.deepEqual(wire.lateEvents, [])
-  const open = wire.signCalls.filter(({ id }) => !wire.answered.has(id) && !wire.cancelled.includes(id))
+  const open = [...wire.signCalls, ...wire.decryptCalls].filter(
+    ({ id }) => !wire.answered.has(id) && !wire.cancelled.includes(id),
+  )
   assert.deepEqual(open, [], 'requests nobody cancelled')
   const { length } = wire.writes
   wire.deliver(new Uint8Array(100).fill(0x16))

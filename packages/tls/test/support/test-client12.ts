@@ -1,8 +1,9 @@
 // A TLS 1.2 client for tests, without I/O. Left alone it behaves; every step can be replaced by something no client
 // should do. It checks what the server says and throws where a real client would hang up.
+import { randomBytes } from 'node:crypto'
 import { Reader } from '@latchkey/core'
-import { concat, toHex, u8, vector8 } from './bytes.ts'
-import { checkServerKeyExchange, type ClientKey, clientKey } from './client-crypto.ts'
+import { concat, toHex, u16, u8, vector16, vector8 } from './bytes.ts'
+import { checkServerKeyExchange, type ClientKey, clientKey, encryptTo } from './client-crypto.ts'
 import {
   defaultHello,
   encodeHello,
@@ -98,6 +99,8 @@ export class TestClient12 {
   transcript: Uint8Array[] = []
   /** Types of the records that came, in order. */
   readonly recordTypes: number[] = []
+  /** For RSA key exchange. */
+  premaster: Uint8Array = concat(u16(0x0303), randomBytes(46))
   readKeys: RecordKeys12 | undefined
   writeKeys: RecordKeys12 | undefined
   #pendingReadKeys: RecordKeys12 | undefined
@@ -141,8 +144,10 @@ export class TestClient12 {
     return this.plain(RECORD.handshake, bytes, 0x0301)
   }
 
-  /** The body of a ClientKeyExchange: our point. */
+  /** The body of a ClientKeyExchange: our point, or the encrypted premaster secret. */
   keyExchangeBody(): Uint8Array {
+    const [leaf] = this.chain
+    if (this.suite?.isRsa === true && leaf !== undefined) return vector16(encryptTo(leaf, this.premaster))
     if (this.#key === undefined) throw new Error('no ServerKeyExchange yet')
     return vector8(this.#key.share)
   }
@@ -276,6 +281,8 @@ export class TestClient12 {
     const last = this.messages.at(-1)?.type
     const hasStatus = this.extensions.has(EXTENSION.status_request)
     const willTicket = this.extensions.has(EXTENSION.session_ticket)
+    const afterCertificate =
+      this.suite?.isRsa === true ? MESSAGE.server_hello_done : MESSAGE.server_key_exchange
     const beforeFinished = willTicket ? MESSAGE.new_session_ticket : MESSAGE.finished
     switch (last) {
       case undefined:
@@ -283,9 +290,9 @@ export class TestClient12 {
       case MESSAGE.server_hello:
         return type === (this.isResumed ? beforeFinished : MESSAGE.certificate)
       case MESSAGE.certificate:
-        return type === (hasStatus ? MESSAGE.certificate_status : MESSAGE.server_key_exchange)
+        return type === (hasStatus ? MESSAGE.certificate_status : afterCertificate)
       case MESSAGE.certificate_status:
-        return type === MESSAGE.server_key_exchange
+        return type === afterCertificate
       case MESSAGE.server_key_exchange:
         return type === MESSAGE.server_hello_done
       case MESSAGE.server_hello_done:
@@ -399,10 +406,14 @@ export class TestClient12 {
 
   #masterSecret(): Uint8Array {
     const { hash } = this.#suite()
-    const premaster = (this.#key as ClientKey).derive(this.#serverShare)
+    const premaster = this.#suite().isRsa === true ? this.premaster : this.#derive()
     return this.extensions.has(EXTENSION.extended_master_secret)
       ? prf(hash, premaster, 'extended master secret', hashOf(hash, ...this.transcript), 48)
       : prf(hash, premaster, 'master secret', concat(this.hello.random, this.serverRandom), 48)
+  }
+
+  #derive(): Uint8Array {
+    return (this.#key as ClientKey).derive(this.#serverShare)
   }
 
   #deriveKeys(): void {
