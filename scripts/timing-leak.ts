@@ -1,0 +1,185 @@
+// Looks for secrets that show in time. Run it on a quiet machine when something that touches secrets has changed:
+//   node scripts/timing-leak.ts [seconds a target]
+//
+// Each target does the same work on two kinds of secret, in random order, and Welch's t-test says whether the times of the
+// two are different ("dudect", Reparaz, Balasch, Verbauwhede 2017): |t| above 4.5 is a leak, or a machine that is not quiet.
+// The controls leak on purpose, a little: unless they are found, nothing that was not found means anything. What a
+// target's "sees" says is the smallest difference that would have been found.
+import { constants, generateKeyPairSync, publicEncrypt, randomBytes } from 'node:crypto'
+import { createLocalSigner, premasterOfBlock } from '@latchkey/tls'
+import { equalSecrets, publicKeyId } from '../packages/tls/src/crypto-provider.ts'
+import { checkedPremaster } from '../packages/tls/src/handshake12/premaster-secret.ts'
+
+const seconds = Number(process.argv[2] ?? 4)
+const THRESHOLD = 4.5
+/** Inputs of each kind; a sample goes through some of them. */
+const INPUTS = 256
+/** The slowest are the scheduler's and the collector's. */
+const KEPT = 0.8
+
+interface Target {
+  readonly name: string
+  readonly isControl?: boolean
+  /** Inputs a sample. */
+  readonly batch: number
+  /** Kind 0 or 1. */
+  readonly input: (kind: number) => Uint8Array
+  /** Must not keep or change more of the input than it does with every other. */
+  readonly work: (input: Uint8Array) => unknown
+}
+
+/** A block of 256 bytes as RSA gives it: padded well, or wrong at `at`. */
+function block(at?: number, value = 0): Uint8Array {
+  const bytes = new Uint8Array(randomBytes(256)).map((byte) => byte || 1)
+  bytes.set([0, 2])
+  bytes[207] = 0
+  if (at !== undefined) bytes[at] = value
+  return bytes
+}
+
+const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const { keyId } = publicKeyId(publicKey)
+const signer = createLocalSigner([{ privateKey, publicKey }])
+const { signal } = new AbortController()
+const rsa = (bytes: Uint8Array): Uint8Array =>
+  publicEncrypt({ key: publicKey, padding: constants.RSA_NO_PADDING }, bytes)
+const decrypt = (ciphertext: Uint8Array): unknown =>
+  signer.decryptPremaster?.(
+    { keyId, ciphertext, clientVersion: 0x0303, serverName: '', clientAddress: undefined, deadlineMs: 0 },
+    signal,
+  )
+
+const expected = new Uint8Array(randomBytes(32))
+const substitute = new Uint8Array(randomBytes(48))
+
+function premaster(version: number): Uint8Array {
+  return Uint8Array.from([version >>> 8, version & 0xff, ...randomBytes(46)])
+}
+
+/** Stops at the first byte that is wrong: what nobody should write. */
+function leakyEqual(a: Uint8Array, b: Uint8Array): boolean {
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false
+  return true
+}
+
+/** Looks for the end of the padding from the left. */
+function leakyPremaster(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes[0] !== 0 || bytes[1] !== 2) return undefined
+  const end = bytes.indexOf(0, 2)
+  return end === 207 ? bytes.slice(208) : undefined
+}
+
+const TARGETS: readonly Target[] = [
+  {
+    name: 'control: a comparison that stops early',
+    isControl: true,
+    batch: 64,
+    input: (kind) => (kind === 0 ? expected.slice() : new Uint8Array(randomBytes(32))),
+    work: (input) => leakyEqual(input, expected),
+  },
+  {
+    name: 'control: padding that is searched',
+    isControl: true,
+    batch: 64,
+    input: (kind) => (kind === 0 ? block() : block(20)),
+    work: leakyPremaster,
+  },
+  {
+    name: 'equalSecrets (Finished, binders, ticket ids): equal or not',
+    batch: 64,
+    input: (kind) => (kind === 0 ? expected.slice() : new Uint8Array(randomBytes(32))),
+    work: (input) => equalSecrets(input, expected),
+  },
+  {
+    name: 'premasterOfBlock: good, or a zero early in the padding',
+    batch: 16,
+    input: (kind) => (kind === 0 ? block() : block(20)),
+    work: (input) => premasterOfBlock(input.slice()),
+  },
+  {
+    name: 'premasterOfBlock: good, or another block type',
+    batch: 16,
+    input: (kind) => (kind === 0 ? block() : block(1, 1)),
+    work: (input) => premasterOfBlock(input.slice()),
+  },
+  {
+    name: 'premasterOfBlock: good, or random',
+    batch: 16,
+    input: (kind) => (kind === 0 ? block() : new Uint8Array(randomBytes(256))),
+    work: (input) => premasterOfBlock(input.slice()),
+  },
+  {
+    name: 'checkedPremaster: the right version, or another',
+    batch: 32,
+    input: (kind) => premaster(kind === 0 ? 0x0303 : 0x0302),
+    work: (input) => checkedPremaster(input.slice(), 0x0303, substitute),
+  },
+  {
+    name: 'RSA-2048 with the local signer: good, or a zero early in the padding',
+    batch: 1,
+    input: (kind) => rsa(kind === 0 ? block() : block(20)),
+    work: decrypt,
+  },
+  {
+    name: 'RSA-2048 with the local signer: good, or no padding at all',
+    batch: 1,
+    input: (kind) => rsa(kind === 0 ? block() : Uint8Array.from([0, ...randomBytes(255)])),
+    work: decrypt,
+  },
+]
+
+interface Sample {
+  readonly kind: number
+  readonly ns: number
+}
+
+function measure({ batch, input, work }: Target): Sample[] {
+  const inputs = [0, 1].map((kind) => Array.from({ length: INPUTS }, () => input(kind)))
+  const choices = randomBytes(4096)
+  const samples: Sample[] = []
+  const startedAt = performance.now()
+  const warmUntil = startedAt + seconds * 200
+  const until = warmUntil + seconds * 1000
+  for (let round = 0; performance.now() < until; round++) {
+    const kind = (choices[round % choices.length] as number) & 1
+    const own = inputs[kind] as Uint8Array[]
+    const at = (round * batch) % INPUTS
+    const before = process.hrtime.bigint()
+    for (let index = 0; index < batch; index++) work(own[(at + index) % INPUTS] as Uint8Array)
+    const ns = Number(process.hrtime.bigint() - before) / batch
+    if (performance.now() > warmUntil) samples.push({ kind, ns })
+  }
+  const sorted = Float64Array.from(samples, ({ ns }) => ns).sort()
+  const limit = sorted[Math.floor(sorted.length * KEPT)] ?? 0
+  return samples.filter(({ ns }) => ns <= limit)
+}
+
+interface Moments {
+  readonly count: number
+  readonly mean: number
+  readonly variance: number
+}
+
+function momentsOf(samples: readonly Sample[], wanted: number): Moments {
+  const times = samples.filter(({ kind }) => kind === wanted).map(({ ns }) => ns)
+  const mean = times.reduce((sum, ns) => sum + ns, 0) / times.length
+  const variance = times.reduce((sum, ns) => sum + (ns - mean) ** 2, 0) / (times.length - 1)
+  return { count: times.length, mean, variance }
+}
+
+let isSound = true
+for (const target of TARGETS) {
+  const samples = measure(target)
+  const [a, b] = [momentsOf(samples, 0), momentsOf(samples, 1)]
+  const deviation = Math.sqrt(a.variance / a.count + b.variance / b.count)
+  const t = (b.mean - a.mean) / deviation
+  const isFound = Math.abs(t) > THRESHOLD
+  const isAsItShould = isFound === (target.isControl === true)
+  isSound &&= isAsItShould
+  const verdict = isFound ? 'differs' : 'no difference'
+  console.log(
+    `${isAsItShould ? 'ok ' : 'BAD'} ${target.name}: ${verdict}, t = ${t.toFixed(1)}, ${a.mean.toFixed(0)} and ` +
+      `${b.mean.toFixed(0)} ns, ${samples.length} samples, sees ${(THRESHOLD * deviation).toFixed(2)} ns`,
+  )
+}
+process.exitCode = isSound ? 0 : 1
