@@ -8,6 +8,7 @@ need curl curl
 need openssl openssl
 need gnutls-cli gnutls-bin
 need chromium chromium
+need testssl testssl.sh
 [ -z "$missing" ] && exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
