@@ -22,6 +22,7 @@ const PURE = [
   'packages/wire/src/**',
   'packages/tls/src/handshake/**',
   'packages/tls/src/record/**',
+  'packages/tls/src/client-certificate/**',
   'packages/tls/src/credential/**',
   'packages/tls/src/admission/**',
   'packages/tls/src/ticket/**',

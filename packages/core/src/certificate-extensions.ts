@@ -1,5 +1,5 @@
 // The extensions of an X.509 certificate, as far as it takes to find one. RFC 5280 §4.1, §4.2.
-import { DER_TAG, readDerElement, readInside } from './der.ts'
+import { DER_TAG, readDerElement, readInside, readOid } from './der.ts'
 import { DecodeError, Reader } from './reader.ts'
 
 export interface CertificateExtension {
@@ -50,26 +50,11 @@ export function allowsDigitalSignature(keyUsage: Uint8Array): boolean {
 /** Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
 function readExtension(list: Reader): CertificateExtension {
   const reader = readInside(list, DER_TAG.sequence)
-  const oid = dotted(readInside(reader, DER_TAG.oid).rest())
+  const oid = readOid(reader)
   let next = readDerElement(reader)
   const isCritical = next.tag === DER_TAG.boolean && next.contents[0] !== 0
   if (next.tag === DER_TAG.boolean) next = readDerElement(reader)
   if (next.tag !== DER_TAG.octetString)
     throw new DecodeError('ERR_DECODE_UNEXPECTED', { detail: `tag ${next.tag}` })
   return { oid, isCritical, value: next.contents }
-}
-
-/** X.690 §8.19; arcs here are small. */
-function dotted(oid: Uint8Array): string {
-  const arcs: number[] = []
-  let arc = 0
-  for (const byte of oid) {
-    arc = arc * 128 + (byte & 0x7f)
-    if (byte >= 0x80) continue
-    if (arcs.length === 0)
-      arcs.push(Math.min(2, Math.floor(arc / 40)), arc - 40 * Math.min(2, Math.floor(arc / 40)))
-    else arcs.push(arc)
-    arc = 0
-  }
-  return arcs.join('.')
 }

@@ -35,6 +35,21 @@ export function readInside(reader: Reader, tag: number): Reader {
   return new Reader(element.contents)
 }
 
+/** The next element, an OBJECT IDENTIFIER, in dotted form. X.690 §8.19; arcs here are small. */
+export function readOid(reader: Reader): string {
+  const arcs: number[] = []
+  let arc = 0
+  for (const byte of readInside(reader, DER_TAG.oid).rest()) {
+    arc = arc * 128 + (byte & 0x7f)
+    if (byte >= 0x80) continue
+    if (arcs.length === 0)
+      arcs.push(Math.min(2, Math.floor(arc / 40)), arc - 40 * Math.min(2, Math.floor(arc / 40)))
+    else arcs.push(arc)
+    arc = 0
+  }
+  return arcs.join('.')
+}
+
 /**
  * The contents of the BIT STRING of a SubjectPublicKeyInfo, as a view:
  *

@@ -14,6 +14,9 @@ export const KEY_ALGORITHMS = {
   'ecdsa-p521': ecdsa('P-521', 'SHA-512'),
   'rsa-2048': rsa(2048),
   'rsa-3072': rsa(3072),
+  /** Too short, and signing with SHA-1: for certificates that are wrong on purpose. */
+  'rsa-1024': rsa(1024),
+  'rsa-2048-sha1': rsa(2048, 'SHA-1'),
   ed25519: { generate: { name: 'Ed25519' }, sign: { name: 'Ed25519' }, canEncrypt: false },
 } as const satisfies Record<string, KeyAlgorithmRow>
 export type KeyAlgorithm = keyof typeof KEY_ALGORITHMS
@@ -45,8 +48,8 @@ function ecdsa(namedCurve: string, hash: string) {
   return { generate: { name: 'ECDSA', namedCurve }, sign: { name: 'ECDSA', hash }, canEncrypt: false }
 }
 
-function rsa(modulusLength: number) {
+function rsa(modulusLength: number, hash = 'SHA-256') {
   const name = 'RSASSA-PKCS1-v1_5'
-  const generate = { name, modulusLength, publicExponent: RSA_EXPONENT, hash: 'SHA-256' }
-  return { generate, sign: { name, hash: 'SHA-256' }, canEncrypt: true }
+  const generate = { name, modulusLength, publicExponent: RSA_EXPONENT, hash }
+  return { generate, sign: { name, hash }, canEncrypt: true }
 }

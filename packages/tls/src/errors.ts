@@ -27,6 +27,26 @@ export const TLS_ERRORS = {
     alert: 'no_application_protocol',
     text: 'no application protocol in common',
   },
+  ERR_TLS_UNSUPPORTED_EXTENSION: {
+    alert: 'unsupported_extension',
+    text: 'an extension that answers nothing we asked',
+  },
+  ERR_TLS_CERTIFICATE_REQUIRED: { alert: 'certificate_required', text: 'the client has no certificate' },
+  ERR_TLS_BAD_CERTIFICATE: { alert: 'bad_certificate', text: 'a client certificate is wrong' },
+  ERR_TLS_UNSUPPORTED_CERTIFICATE: {
+    alert: 'unsupported_certificate',
+    text: 'a client certificate is of a kind that is not taken',
+  },
+  ERR_TLS_CERTIFICATE_EXPIRED: {
+    alert: 'certificate_expired',
+    text: 'a client certificate is not valid now',
+  },
+  ERR_TLS_UNKNOWN_CA: { alert: 'unknown_ca', text: 'a client certificate from a CA that is not trusted' },
+  ERR_TLS_CERTIFICATE_UNKNOWN: {
+    alert: 'certificate_unknown',
+    text: 'a client certificate is not acceptable',
+  },
+  ERR_TLS_ACCESS_DENIED: { alert: 'access_denied', text: 'the client may not come in' },
   ERR_TLS_SIGNER: { alert: 'internal_error', text: 'the signer failed' },
   ERR_TLS_SIGNER_TIMEOUT: { alert: 'internal_error', text: 'the signer did not answer in time' },
   ERR_TLS_SIGNER_WRONG: {

@@ -2,6 +2,13 @@
 export type { AdmissionOptions, AdmissionRates } from './admission/admission.ts'
 export type { BucketRate } from './admission/token-buckets.ts'
 export { type AlertName, ALERTS } from './alert.ts'
+export { type ClientCaOptions, createClientCaPolicy } from './client-certificate/client-ca-policy.ts'
+export type {
+  ClientAuthentication,
+  ClientCertificatePolicies,
+  ClientCertificatePolicy,
+} from './client-certificate/policy.ts'
+export type { CaOption } from './client-certificate/trust-anchors.ts'
 export {
   type CertificateStore,
   createCertificateStore,

@@ -491,11 +491,10 @@ export class ServerConnection {
       refuseRenegotiation(content[0] as number)
     this.#reassembler.push(content)
     for (;;) {
-      const message = this.#reassembler.next(this.#expected())
+      const expected = this.#expected()
+      const message = this.#reassembler.next(expected)
       if (message === undefined) return
-      // Each message that a client sends is followed by new keys or by our turn: nothing may stand behind it in its
-      // record (RFC 8446 §5.1).
-      if (!this.#reassembler.isEmpty)
+      if (!this.#reassembler.isEmpty && expected?.isFollowed !== true)
         refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'bytes after a message that changes keys')
       if (this.#phase.phase === 'established') this.#receiveKeyUpdate(message.body)
       else this.#advanceHandshake(message)

@@ -1,6 +1,7 @@
 // What all connections of one listener share: parsed once, read-only after.
 import type { ClockMs } from '@latchkey/core'
 import { Admission, type AdmissionOptions } from './admission/admission.ts'
+import type { ClientCertificatePolicies } from './client-certificate/policy.ts'
 import type { CertificateStore } from './credential/certificate-store.ts'
 import type { DelegatedCredentialSource } from './credential/delegation.ts'
 import { digest, type KeyExchange, publicRandom } from './crypto-provider.ts'
@@ -52,6 +53,8 @@ export interface ServerContextOptions {
   readonly keyLog?: KeyLog
   /** Whether JA3 and JA4 of each ClientHello are computed: about 20 µs each. Default false. */
   readonly fingerprints?: boolean
+  /** Whether and how clients are asked for a certificate, by the name they ask for. Default: they are not. */
+  readonly clientCertificates?: ClientCertificatePolicies | undefined
   /** Milliseconds since the epoch. */
   readonly clock?: ClockMs
   /** Public random bytes. A replay passes its own. */
@@ -76,6 +79,7 @@ export interface ServerContext {
   readonly padding: PaddingPolicy | undefined
   readonly keyLog: KeyLog | undefined
   readonly fingerprints: boolean
+  readonly clientCertificates: ClientCertificatePolicies
   readonly clock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
@@ -98,6 +102,7 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     delegatedCredentials: options.delegatedCredentials,
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
     admission: new Admission({ ...options.admission, clock }),
+    clientCertificates: options.clientCertificates ?? (() => undefined),
     clock,
     padding: options.padding,
     keyLog: options.keyLog,

@@ -19,6 +19,7 @@ export const ExtensionType = {
   early_data: 42,
   supported_versions: 43,
   psk_key_exchange_modes: 45,
+  certificate_authorities: 47,
   signature_algorithms_cert: 50,
   key_share: 51,
   renegotiation_info: 0xff01,

@@ -1,5 +1,6 @@
 // The first words of a TLS 1.3 handshake: the client's hellos, and all that they decide before anything is signed.
 // RFC 8446 §4.1.
+import type { ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import { refuse } from '../errors.ts'
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
@@ -33,6 +34,8 @@ export interface Greeting {
   /** undefined: a resumption. */
   readonly authentication: Authentication | undefined
   readonly credential: Credential
+  /** undefined: clients are not asked for a certificate. */
+  readonly policy: ClientCertificatePolicy | undefined
   /** Whether tickets are of use to the client. */
   readonly canResume: boolean
 }
@@ -94,8 +97,15 @@ function authenticate(
   message: Uint8Array,
 ): Greeting {
   const { hello, choice, transcript } = greeting
-  const known = { ...greeting, clientRandom: new Uint8Array(hello.random), canResume: canResume(hello) }
-  const resumption = acceptTicket(context, hello, choice, transcript, message)
+  const policy = context.clientCertificates(hello)
+  // A session that a ticket stands for had no client certificate: of no use where one is required.
+  const known = {
+    ...greeting,
+    clientRandom: new Uint8Array(hello.random),
+    policy,
+    canResume: canResume(hello) && policy?.isRequired !== true,
+  }
+  const resumption = known.canResume ? acceptTicket(context, hello, choice, transcript, message) : undefined
   transcript.add(message)
   if (resumption !== undefined)
     return { ...known, resumption, authentication: undefined, credential: resumption.credential }

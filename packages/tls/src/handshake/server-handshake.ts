@@ -3,12 +3,15 @@
 //
 //     ClientHello ─▶ [HelloRetryRequest ─▶ ClientHello] ─▶ ServerHello … Certificate ─▶ signature asked for
 //        ─▶ shared secret, handshake keys (while the signature travels) ─▶ CertificateVerify, Finished ─▶ Finished
+import { writeCertificateRequest } from '../client-certificate/certificate-request.ts'
+import { ANONYMOUS, type ClientAuthentication, NOT_ASKED } from '../client-certificate/policy.ts'
 import { equalSecrets, type KeyExchange, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import { type Exporter, exporter13 } from '../exporter.ts'
 import { logHandshakeSecrets, logTrafficSecrets } from '../key-log.ts'
 import { MAX_INNER_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import { RecordProtection } from '../record/record-protection.ts'
+import { receiveClientAuthentication } from './client-authentication.ts'
 import { type Greeting, receiveClientHello } from './greeting.ts'
 import { HandshakeType } from './handshake-type.ts'
 import {
@@ -48,6 +51,10 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
     recordSizeLimit: hello.recordSizeLimit === undefined ? undefined : MAX_INNER_PLAINTEXT_BYTES,
   })
   transcript.add(encryptedExtensions)
+  // RFC 8446 §4.3.2: not in a resumption.
+  const policy = resumption === undefined ? greeting.policy : undefined
+  const certificateRequest = policy === undefined ? undefined : writeCertificateRequest(policy)
+  if (certificateRequest !== undefined) transcript.add(certificateRequest)
   const request =
     authentication === undefined ? undefined : askForSignature(handshake, greeting, authentication)
   const { master, secrets } = enterHandshakeStage(handshake, greeting, exchange, helloHash)
@@ -59,6 +66,7 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
   // However it ends, also by a return() from outside while it waits, no secret stays behind.
   try {
     channel.sendHandshake(encryptedExtensions)
+    if (certificateRequest !== undefined) channel.sendHandshake(certificateRequest)
     if (authentication !== undefined && request !== undefined) {
       channel.sendHandshake(request.certificate)
       const signature = yield* receiveSignature(handshake, authentication, request.content)
@@ -69,11 +77,16 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
     const exporterSecret = master.exporterMasterSecret(finishedHash)
     exporter = exporter13(hkdf(choice.suite.hash), exporterSecret)
     logTrafficSecrets(context.keyLog, greeting.clientRandom, trafficSecrets, exporterSecret)
-    yield* receiveFinished(handshake, greeting, finishedHash, secrets, trafficSecrets)
-    sendTickets(handshake, greeting, master)
+    const client =
+      policy === undefined
+        ? notAsked(greeting)
+        : yield* receiveClientAuthentication(context, policy, transcript)
+    const clientHash = policy === undefined ? finishedHash : transcript.digest()
+    yield* receiveFinished(handshake, greeting, clientHash, secrets, trafficSecrets)
+    sendTickets(handshake, greeting, client, master)
     isEstablished = true
     const traffic = { suite: choice.suite, secrets: trafficSecrets }
-    return { session: sessionOf(greeting), traffic, exporter }
+    return { session: sessionOf(greeting, client), traffic, exporter }
   } finally {
     master.wipe()
     wipeTrafficSecrets(secrets)
@@ -85,15 +98,17 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
 /** RFC 8449 §4: the limit counts it. */
 const CONTENT_TYPE_BYTES = 1
 
-function sessionOf({
-  hello,
-  choice,
-  credential,
-  authentication,
-  resumption,
-  usedHelloRetryRequest,
-}: Greeting): Session {
+/** Whoever resumes is not asked again, and was nobody before: certificates and tickets do not go together. */
+function notAsked({ policy }: Greeting): ClientAuthentication {
+  return policy === undefined ? NOT_ASKED : ANONYMOUS
+}
+
+function sessionOf(
+  { hello, choice, credential, authentication, resumption, usedHelloRetryRequest }: Greeting,
+  client: ClientAuthentication,
+): Session {
   return {
+    ...client,
     protocol: 'TLSv1.3',
     serverName: hello.serverName,
     alpnProtocol: choice.alpnProtocol,
@@ -215,7 +230,7 @@ function sendCertificateVerify(
   channel.sendHandshake(certificateVerify)
 }
 
-/** RFC 8446 §4.4.4. Returns the hash over ClientHello..server Finished: traffic secrets and the client's Finished need it. */
+/** RFC 8446 §4.4.4. Returns the hash over ClientHello..server Finished: the traffic secrets need it. */
 function sendFinished(
   { channel }: Handshake,
   { suite }: Choice,
@@ -241,8 +256,13 @@ function enterTrafficStage(
 }
 
 /** RFC 8446 §4.6.1: in one record, in front of the first application data; a packet of their own would cost as much as they do. */
-function sendTickets({ context, channel }: Handshake, greeting: Greeting, master: MasterStage): void {
-  if (context.tickets === undefined || !greeting.canResume) return
+function sendTickets(
+  { context, channel }: Handshake,
+  greeting: Greeting,
+  { peerCertificates }: ClientAuthentication,
+  master: MasterStage,
+): void {
+  if (context.tickets === undefined || !greeting.canResume || peerCertificates.length > 0) return
   const { hello, choice, credential, resumption, transcript } = greeting
   const resumptionMasterSecret = master.resumptionMasterSecret(transcript.digest())
   const batch = {
@@ -262,12 +282,12 @@ function sendTickets({ context, channel }: Handshake, greeting: Greeting, master
 function* receiveFinished(
   { channel }: Handshake,
   { choice: { suite }, transcript }: Greeting,
-  finishedHash: Uint8Array,
+  transcriptHash: Uint8Array,
   secrets: TrafficSecrets,
   trafficSecrets: TrafficSecrets,
 ): Steps<void> {
   const kdf = hkdf(suite.hash)
-  const expected = kdf.verifyData(secrets.client, finishedHash)
+  const expected = kdf.verifyData(secrets.client, transcriptHash)
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.finished,
     maxBytes: kdf.length,

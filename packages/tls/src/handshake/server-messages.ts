@@ -177,15 +177,20 @@ export function writeKeyUpdate(updateRequested: boolean): Uint8Array {
   return message(HandshakeType.key_update, (body) => body.u8(updateRequested ? 1 : 0), 8)
 }
 
-const SERVER_CONTEXT = 'TLS 1.3, server CertificateVerify'
-
 /** What precedes the transcript hash: 64 spaces, the context string, a zero. RFC 8446 §4.4.3. */
-const CERTIFICATE_VERIFY_PREFIX = new TextEncoder().encode(`${' '.repeat(64)}${SERVER_CONTEXT}\0`)
+const CERTIFICATE_VERIFY_PREFIX = {
+  server: new TextEncoder().encode(`${' '.repeat(64)}TLS 1.3, server CertificateVerify\0`),
+  client: new TextEncoder().encode(`${' '.repeat(64)}TLS 1.3, client CertificateVerify\0`),
+} as const
 
-/** The content a server's CertificateVerify signs: 130 bytes with SHA-256, 146 with SHA-384. RFC 8446 §4.4.3. */
-export function certificateVerifyContent(transcriptHash: Uint8Array): Uint8Array {
-  const content = allocate(CERTIFICATE_VERIFY_PREFIX.length + transcriptHash.length)
-  content.set(CERTIFICATE_VERIFY_PREFIX)
-  content.set(transcriptHash, CERTIFICATE_VERIFY_PREFIX.length)
+/** The content a CertificateVerify signs: 130 bytes with SHA-256, 146 with SHA-384. RFC 8446 §4.4.3. */
+export function certificateVerifyContent(
+  transcriptHash: Uint8Array,
+  signer: keyof typeof CERTIFICATE_VERIFY_PREFIX = 'server',
+): Uint8Array {
+  const prefix = CERTIFICATE_VERIFY_PREFIX[signer]
+  const content = allocate(prefix.length + transcriptHash.length)
+  content.set(prefix)
+  content.set(transcriptHash, prefix.length)
   return content
 }

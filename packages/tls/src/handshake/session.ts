@@ -1,4 +1,5 @@
 // What a handshake of either version comes to.
+import type { ClientAuthentication } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import type { Exporter } from '../exporter.ts'
 import type { CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
@@ -11,7 +12,7 @@ import type { SignatureSchemeName } from './signature-scheme.ts'
 export type ProtocolName = 'TLSv1.2' | 'TLSv1.3'
 
 /** What was agreed. */
-export interface Session {
+export interface Session extends ClientAuthentication {
   readonly protocol: ProtocolName
   readonly serverName: string
   readonly alpnProtocol: string | undefined

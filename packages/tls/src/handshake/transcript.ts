@@ -1,19 +1,38 @@
 // The running hash over all handshake messages. RFC 8446 §4.4.1.
+import { concatenate } from '@latchkey/core'
 import { createHash, type Hash, type HashName } from '../crypto-provider.ts'
 import { HandshakeType } from './handshake-type.ts'
 
 export class Transcript {
   #hash: Hash
   readonly #name: HashName
+  #messages: Uint8Array[] | undefined
 
-  constructor(name: HashName) {
+  /** @param options `keepsMessages`: for {@link takeMessages}. */
+  constructor(name: HashName, { keepsMessages = false } = {}) {
     this.#name = name
     this.#hash = createHash(name)
+    if (keepsMessages) this.#messages = []
   }
 
   /** Adds one whole message, header included, exactly as it was sent or received. */
   add(message: Uint8Array): void {
     this.#hash.update(message)
+    // A copy: what was received is a view of bytes that are gone when the next message comes.
+    this.#messages?.push(new Uint8Array(message))
+  }
+
+  /**
+   * All messages so far, one after the other, and from here on none are kept: what a TLS 1.2 client signs, with a hash
+   * that need not be that of the suite (RFC 5246 §7.4.8). As long as the limits of the messages allow.
+   */
+  takeMessages(): Uint8Array {
+    const messages = this.#messages ?? []
+    this.#messages = undefined
+    return concatenate(
+      messages,
+      messages.reduce((sum, { length }) => sum + length, 0),
+    )
   }
 
   /** Transcript-Hash of all messages so far. */

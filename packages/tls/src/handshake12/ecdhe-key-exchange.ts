@@ -70,12 +70,17 @@ export function* sendServerKeyExchange(
 /** `opaque point<1..2^8-1>`: a point of another length than the group's can be read, and is no point of it. */
 const MAX_CLIENT_KEY_EXCHANGE_BYTES = 1 + 255
 
-/** ClientKeyExchange with the client's share, RFC 8422 §5.7. Gives the premaster secret. */
-export function* receiveShare(transcript: Transcript, { group, key }: OfferedShare): Steps<Uint8Array> {
+/** ClientKeyExchange with the client's share, RFC 8422 §5.7. Gives the premaster secret. @param isFollowed by CertificateVerify */
+export function* receiveShare(
+  transcript: Transcript,
+  { group, key }: OfferedShare,
+  { isFollowed }: { isFollowed: boolean },
+): Steps<Uint8Array> {
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.client_key_exchange,
     maxBytes: MAX_CLIENT_KEY_EXCHANGE_BYTES,
     isExact: false,
+    isFollowed,
   })
   const point = readClientKeyExchange(body)
   checkShare(group, point)

@@ -74,13 +74,14 @@ export function canTicket(
 
 export type TicketedSession = Pick<TicketSession, 'serverName' | 'credential' | 'fullHandshakeAtMs'>
 
-/** NewSessionTicket; without a ticket in it if there is no key to seal one with. RFC 5077 §3.3. */
+/** NewSessionTicket; without a ticket in it if it is withheld, or there is no key to seal it with. RFC 5077 §3.3. */
 export function newSessionTicket12(
   context: ServerContext,
-  session: TicketedSession,
+  session: TicketedSession | 'withheld',
   suite: CipherSuite12,
   master: MasterSecret,
 ): Uint8Array {
+  if (session === 'withheld') return writeNewSessionTicket12(TICKET_LIFETIME_SECONDS, undefined)
   const flags = TicketFlag.extendedMasterSecret
   const seal = ticketsFor(context, { ...session, version: TLS12, cipherSuite: suite.code, flags })
   // ticket_age_add is of TLS 1.3.

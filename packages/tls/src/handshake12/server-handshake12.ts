@@ -5,6 +5,13 @@
 //     RSA:      ClientHello ─▶ ServerHello, Certificate, ServerHelloDone ─▶ ClientKeyExchange ─▶ decryption asked for
 //                  ─▶ Finished ─▶ Finished
 //     resumed:  ClientHello ─▶ ServerHello, Finished ─▶ Finished
+import { writeCertificateRequest12 } from '../client-certificate/certificate-request.ts'
+import {
+  ANONYMOUS,
+  type ClientAuthentication,
+  type ClientCertificatePolicy,
+  NOT_ASKED,
+} from '../client-certificate/policy.ts'
 import { requestedStaples } from '../credential/stapling.ts'
 import { refuse } from '../errors.ts'
 import { hkdf } from '../handshake/key-schedule.ts'
@@ -12,6 +19,7 @@ import type { GroupName } from '../handshake/named-group.ts'
 import type { Established, Session } from '../handshake/session.ts'
 import { type FirstHello, type Handshake, sendMessage, type Steps } from '../handshake/steps.ts'
 import { Transcript } from '../handshake/transcript.ts'
+import { receiveCertificate12, receiveCertificateVerify12 } from './client-authentication12.ts'
 import { offerShare, receiveShare, sendServerKeyExchange } from './ecdhe-key-exchange.ts'
 import { exchangeFinished } from './finished12.ts'
 import { greet, type Greeting12, sendServerHello12 } from './greeting12.ts'
@@ -25,15 +33,18 @@ export function* serverHandshake12(handshake: Handshake, first: FirstHello): Ste
   const { context } = handshake
   const greeting = greet(handshake, first)
   const { hello, offered, credentials } = greeting
-  const resumption = acceptTicket12(context, hello, offered, credentials)
+  const policy = context.clientCertificates(hello)
+  // A session that a ticket stands for had no client certificate: of no use where one is required.
+  const resumption =
+    policy?.isRequired === true ? undefined : acceptTicket12(context, hello, offered, credentials)
   if (resumption === undefined) {
     const choice = negotiate12(hello, context, credentials)
     admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name })
-    return yield* fullHandshake(handshake, greeting, choice)
+    return yield* fullHandshake(handshake, greeting, choice, policy)
   }
   try {
     admit(handshake, { isResumed: true, group: undefined })
-    return yield* resumedHandshake(handshake, greeting, resumption)
+    return yield* resumedHandshake(handshake, greeting, resumption, notShown(policy))
   } finally {
     resumption.master.wipe()
   }
@@ -48,12 +59,22 @@ function admit(
   if (refusal !== undefined) refuse('ERR_TLS_NOT_ADMITTED', refusal)
 }
 
-function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choice12): Steps<Established> {
+function notShown(policy: ClientCertificatePolicy | undefined): ClientAuthentication {
+  return policy === undefined ? NOT_ASKED : ANONYMOUS
+}
+
+/** @param policy undefined: the client is not asked for a certificate. */
+function* fullHandshake(
+  handshake: Handshake,
+  greeting: Greeting12,
+  choice: Choice12,
+  policy: ClientCertificatePolicy | undefined,
+): Steps<Established> {
   const { suite, credential, ecdhe } = choice
   const { hello, offered, serverName, randoms } = greeting
   const staples = requestedStaples(hello, credential.staples)
-  const hasSessionTicket = canTicket(handshake.context, offered)
-  const transcript = new Transcript(suite.hash)
+  const hasSessionTicket = canTicket(handshake.context, offered) && policy?.isRequired !== true
+  const transcript = new Transcript(suite.hash, { keepsMessages: policy !== undefined })
   transcript.add(greeting.message)
   const share = ecdhe && offerShare(handshake, greeting, credential, ecdhe)
   // ServerHello and Certificate do not wait for the signature.
@@ -66,16 +87,27 @@ function* fullHandshake(handshake: Handshake, greeting: Greeting12, choice: Choi
   sendMessage(handshake, transcript, credential.tls12.certificateMessage)
   if (staples.ocsp !== undefined) sendMessage(handshake, transcript, writeCertificateStatus(staples.ocsp))
   if (share !== undefined) yield* sendServerKeyExchange(handshake, transcript, credential, share)
+  if (policy !== undefined) sendMessage(handshake, transcript, writeCertificateRequest12(policy))
   sendMessage(handshake, transcript, SERVER_HELLO_DONE)
+  const presented = policy && (yield* receiveCertificate12(handshake.context, policy, transcript))
   const premaster = yield* share === undefined
     ? receiveEncryptedPremaster(handshake, greeting, transcript, choice)
-    : receiveShare(transcript, share)
+    : receiveShare(transcript, share, { isFollowed: presented !== undefined })
   const master = masterSecret(greeting, choice, premaster, transcript)
-  const ticketed = hasSessionTicket ? { serverName, credential, fullHandshakeAtMs: undefined } : undefined
   const isBound = offered.hasExtendedMasterSecret
-  const agreed = { suite, randoms, transcript, master, ticketed, isBound }
-  const exporter = yield* exchangeFinished(handshake, agreed, 'client')
-  return { session: sessionOf(greeting, choice, choice), traffic: undefined, exporter }
+  const session = { serverName, credential, fullHandshakeAtMs: undefined }
+  const promised = presented === undefined ? session : 'withheld'
+  const ticketed = hasSessionTicket ? promised : undefined
+  try {
+    if (policy !== undefined && presented !== undefined)
+      yield* receiveCertificateVerify12(policy, presented, transcript)
+    const agreed = { suite, randoms, transcript, master, ticketed, isBound } as const
+    const exporter = yield* exchangeFinished(handshake, agreed, 'client')
+    const client = presented?.authentication ?? notShown(policy)
+    return { session: sessionOf(greeting, choice, client, choice), traffic: undefined, exporter }
+  } finally {
+    master.wipe()
+  }
 }
 
 /** Extended (RFC 7627 §4) where the client knows it. @param premaster wiped here */
@@ -96,6 +128,7 @@ function* resumedHandshake(
   handshake: Handshake,
   greeting: Greeting12,
   { suite, master, credential, fullHandshakeAtMs, isRenewalDue }: Resumption12,
+  client: ClientAuthentication,
 ): Steps<Established> {
   const { serverName, randoms } = greeting
   const transcript = new Transcript(suite.hash)
@@ -110,7 +143,7 @@ function* resumedHandshake(
   const agreed = { suite, randoms, transcript, master, ticketed, isBound: true }
   const exporter = yield* exchangeFinished(handshake, agreed, 'server')
   return {
-    session: sessionOf(greeting, { suite, credential }, undefined),
+    session: sessionOf(greeting, { suite, credential }, client, undefined),
     traffic: undefined,
     exporter,
   }
@@ -120,9 +153,11 @@ function* resumedHandshake(
 function sessionOf(
   { serverName, alpnProtocol }: Greeting12,
   { suite, credential }: Pick<Choice12, 'suite' | 'credential'>,
+  client: ClientAuthentication,
   choice: Choice12 | undefined,
 ): Session {
   return {
+    ...client,
     protocol: 'TLSv1.2',
     serverName,
     alpnProtocol,

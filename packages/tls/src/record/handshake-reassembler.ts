@@ -7,6 +7,8 @@ export interface ExpectedMessage {
   readonly type: number
   readonly maxBytes: number
   readonly isExact: boolean
+  /** Whether the next message may begin in its record: not where keys change or it is our turn (RFC 8446 §5.1). */
+  readonly isFollowed?: boolean
 }
 
 const NOTHING = new Uint8Array(0)

@@ -7,6 +7,9 @@ import {
 } from 'node:http'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
 import { HandshakeSlots } from '../admission/handshake-slots.ts'
+import { createClientCaPolicy } from '../client-certificate/client-ca-policy.ts'
+import type { ClientCertificatePolicies } from '../client-certificate/policy.ts'
+import type { CaOption } from '../client-certificate/trust-anchors.ts'
 import { publicRandom, secretRandom } from '../crypto-provider.ts'
 import { TlsError } from '../errors.ts'
 import { CIPHER_SUITES12 } from '../handshake12/cipher-suite12.ts'
@@ -24,6 +27,12 @@ export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> 
    * randomness, changed every hour and honoured for 18.
    */
   readonly tickets?: TicketSealer | false
+  /** Whether clients are asked for a certificate, all in the same way. Default false. See `clientCertificates`. */
+  readonly requestCert?: boolean
+  /** With `requestCert`: whether a client that shows none, or none of `ca`, is refused. Default true. */
+  readonly rejectUnauthorized?: boolean
+  /** PEM of the CAs that client certificates must come from; there is no default. */
+  readonly ca?: CaOption
   /** Does the private-key operation of each full handshake. */
   readonly signer: Signer
   /** From accept to the client's Finished. Default 10,000 ms. */
@@ -91,7 +100,11 @@ const DEFAULT_MAX_HANDSHAKES_PER_SOURCE = 256
 function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
   checkSigner(options)
   const transport: TransportOptions = {
-    context: createServerContext({ ...options, tickets: ticketsOf(options) }),
+    context: createServerContext({
+      ...options,
+      tickets: ticketsOf(options),
+      clientCertificates: clientCertificatesOf(options),
+    }),
     signer: options.signer,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
     helloTimeoutMs: options.helloTimeoutMs,
@@ -133,6 +146,12 @@ function checkSigner({ cipherSuites12 = [], signer }: TlsServerOptions): void {
   const needing = cipherSuites12.find((name) => CIPHER_SUITES12[name].keyExchange === 'rsa')
   if (needing !== undefined && signer.decryptPremaster === undefined)
     throw new TypeError(`${needing} needs a signer with decryptPremaster`)
+}
+
+function clientCertificatesOf(options: TlsServerOptions): ClientCertificatePolicies | undefined {
+  if (options.requestCert !== true) return options.clientCertificates
+  const policy = createClientCaPolicy(options)
+  return () => policy
 }
 
 function ticketsOf({ tickets, clock = Date.now }: TlsServerOptions): TicketSealer | undefined {

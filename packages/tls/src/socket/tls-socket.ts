@@ -1,9 +1,13 @@
 // An established connection as an ordinary Duplex, with the properties that node:http and frameworks look for.
+import type { PeerCertificate } from 'node:tls'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { X509Certificate } from '../crypto-provider.ts'
+import type { TlsErrorCode } from '../errors.ts'
 import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { ProtocolName, Session } from '../handshake/session.ts'
 import { CIPHER_SUITES12, type CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
+import { legacyPeerCertificate } from './peer-certificate.ts'
 
 /** What a TlsSocket needs from the connection under it. */
 export interface SecureTransport {
@@ -27,9 +31,10 @@ export class TlsSocket extends Duplex {
   readonly session: Session
   /** As `tls.TLSSocket` has it. */
   readonly encrypted = true
-  /** Whether the client showed a certificate we accept: client certificates are not asked for. */
-  readonly authorized = false
-  readonly authorizationError: string | null = null
+  /** Whether the client showed a certificate that we accept. */
+  readonly authorized: boolean
+  /** Why it is not authorized, a code of `TLS_ERRORS`; `null` where no certificate was asked for. */
+  readonly authorizationError: TlsErrorCode | null
   /** `false` where no protocol was negotiated, as in `node:tls`. */
   readonly alpnProtocol: string | false
   readonly servername: string | false
@@ -38,6 +43,8 @@ export class TlsSocket extends Duplex {
     super({ allowHalfOpen })
     this.#transport = transport
     this.session = session
+    this.authorized = session.authorized
+    this.authorizationError = session.authorizationError ?? null
     this.alpnProtocol = session.alpnProtocol ?? false
     this.servername = session.serverName === '' ? false : session.serverName
   }
@@ -93,9 +100,15 @@ export class TlsSocket extends Duplex {
     return group === undefined ? {} : { type: 'ECDH', name: group }
   }
 
-  /** No client certificate is asked for: empty, as in `node:tls`. */
-  getPeerCertificate(): Record<string, never> {
-    return {}
+  /** As in `node:tls`: empty if the client showed none. `isDetailed`: with those that came with it. */
+  getPeerCertificate(isDetailed = false): PeerCertificate | Record<string, never> {
+    return legacyPeerCertificate(this.session.peerCertificates, isDetailed)
+  }
+
+  /** What the client showed; whether we accept it says `authorized`. */
+  getPeerX509Certificate(): X509Certificate | undefined {
+    const [leaf] = this.session.peerCertificates
+    return leaf && new X509Certificate(leaf)
   }
 
   /**

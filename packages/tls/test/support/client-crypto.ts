@@ -79,6 +79,7 @@ interface SchemeRow {
 const SCHEMES: Readonly<Record<number, SchemeRow>> = {
   [SCHEME.ecdsa_secp256r1_sha256]: { keyType: 'ec', hash: 'sha256', curve: 'prime256v1' },
   [SCHEME.ecdsa_secp384r1_sha384]: { keyType: 'ec', hash: 'sha384', curve: 'secp384r1' },
+  [SCHEME.ecdsa_secp521r1_sha512]: { keyType: 'ec', hash: 'sha512', curve: 'secp521r1' },
   [SCHEME.rsa_pss_rsae_sha256]: { keyType: 'rsa', hash: 'sha256' },
   [SCHEME.rsa_pss_rsae_sha384]: { keyType: 'rsa', hash: 'sha384' },
   [SCHEME.rsa_pss_rsae_sha512]: { keyType: 'rsa', hash: 'sha512' },
@@ -149,12 +150,30 @@ export function signAs(scheme: number, key: KeyObject, content: Uint8Array): Uin
 
 /** What the server's CertificateVerify covers. RFC 8446 §4.4.3. */
 export function serverSignedContent(transcriptHash: Uint8Array): Uint8Array {
-  return concat(
-    new Uint8Array(64).fill(0x20),
-    ascii('TLS 1.3, server CertificateVerify'),
-    u8(0),
-    transcriptHash,
-  )
+  return signedContent('TLS 1.3, server CertificateVerify', transcriptHash)
+}
+
+/** What the client's CertificateVerify covers. */
+export function clientSignedContent(transcriptHash: Uint8Array): Uint8Array {
+  return signedContent('TLS 1.3, client CertificateVerify', transcriptHash)
+}
+
+function signedContent(context: string, transcriptHash: Uint8Array): Uint8Array {
+  return concat(new Uint8Array(64).fill(0x20), ascii(context), u8(0), transcriptHash)
+}
+
+/** The scheme a client of either version would sign with. */
+export function usualScheme({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): number {
+  if (asymmetricKeyType === 'rsa') return SCHEME.rsa_pss_rsae_sha256
+  if (asymmetricKeyType === 'ed25519') return SCHEME.ed25519
+  switch (asymmetricKeyDetails?.namedCurve) {
+    case 'secp384r1':
+      return SCHEME.ecdsa_secp384r1_sha384
+    case 'secp521r1':
+      return SCHEME.ecdsa_secp521r1_sha512
+    default:
+      return SCHEME.ecdsa_secp256r1_sha256
+  }
 }
 
 /** Whether it is a signature of TLS 1.3. @throws if the scheme is not for the key. */

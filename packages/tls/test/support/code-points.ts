@@ -44,6 +44,7 @@ export const EXTENSION = {
   early_data: 42,
   supported_versions: 43,
   cookie: 44,
+  certificate_authorities: 47,
   psk_key_exchange_modes: 45,
   post_handshake_auth: 49,
   signature_algorithms_cert: 50,
@@ -108,8 +109,12 @@ export const ALERT = {
   record_overflow: 22,
   handshake_failure: 40,
   bad_certificate: 42,
+  unsupported_certificate: 43,
+  certificate_expired: 45,
+  certificate_unknown: 46,
   illegal_parameter: 47,
   unknown_ca: 48,
+  access_denied: 49,
   decode_error: 50,
   decrypt_error: 51,
   protocol_version: 70,
@@ -121,6 +126,7 @@ export const ALERT = {
   missing_extension: 109,
   unsupported_extension: 110,
   unrecognized_name: 112,
+  certificate_required: 116,
   no_application_protocol: 120,
 } as const
 

@@ -92,6 +92,54 @@ export function readCompressedCertificate(body: Uint8Array): { algorithm: number
   return { algorithm, certificate }
 }
 
+export interface CertificateRequest {
+  /** Of TLS 1.2 only. */
+  readonly types: readonly number[]
+  readonly schemes: readonly number[]
+  /** DER of Names. */
+  readonly authorities: readonly Uint8Array[]
+}
+
+/** RFC 8446 §4.3.2. */
+export function readCertificateRequest(body: Uint8Array): CertificateRequest {
+  const reader = new Reader(body)
+  if (reader.opaque8().length !== 0) throw new Error('certificate_request_context')
+  const extensions = readExtensions(reader.vector16())
+  reader.end()
+  const schemes = extensions.get(EXTENSION.signature_algorithms)
+  if (schemes === undefined) throw new Error('CertificateRequest without signature_algorithms')
+  const names = extensions.get(EXTENSION.certificate_authorities)
+  return { types: [], schemes: readSchemes(schemes), authorities: names ? readNames(names) : [] }
+}
+
+/** RFC 5246 §7.4.4. */
+export function readCertificateRequest12(body: Uint8Array): CertificateRequest {
+  const reader = new Reader(body)
+  const types = [...reader.opaque8()]
+  const schemes = readSchemes(body.subarray(reader.offset, reader.offset + 2 + reader.opaque16().length))
+  const authorities = readNames(reader.rest())
+  return { types, schemes, authorities }
+}
+
+function readSchemes(body: Uint8Array): number[] {
+  const reader = new Reader(body)
+  const list = reader.vector16()
+  reader.end()
+  const schemes: number[] = []
+  while (list.left > 0) schemes.push(list.u16())
+  if (schemes.length === 0) throw new Error('no signature schemes')
+  return schemes
+}
+
+function readNames(body: Uint8Array): Uint8Array[] {
+  const reader = new Reader(body)
+  const list = reader.vector16()
+  reader.end()
+  const names: Uint8Array[] = []
+  while (list.left > 0) names.push(list.opaque16().slice())
+  return names
+}
+
 export function readCertificateVerify(body: Uint8Array): { scheme: number; signature: Uint8Array } {
   const reader = new Reader(body)
   const scheme = reader.u16()

@@ -2,7 +2,15 @@
 // something no client should do. It checks what the server says and throws where a real client would hang up.
 import { Reader } from '@latchkey/core'
 import { concat, toHex, u8 } from './bytes.ts'
-import { checkCertificateVerify, type ClientKey, clientKey } from './client-crypto.ts'
+import { certificateMessage, type ClientCertificate, certificateVerifyMessage } from './client-certificate.ts'
+import {
+  checkCertificateVerify,
+  type ClientKey,
+  clientKey,
+  clientSignedContent,
+  signAs,
+  usualScheme,
+} from './client-crypto.ts'
 import { defaultHello, encodeHello, type Hello, type KeyShare, message } from './client-hello.ts'
 import {
   deriveSecret,
@@ -27,8 +35,10 @@ import {
 import type { KeyObject } from 'node:crypto'
 import { alertText, EXTENSION, GROUP, MESSAGE, RECORD } from './code-points.ts'
 import {
+  type CertificateRequest,
   type Extensions,
   readCertificate,
+  readCertificateRequest,
   readCertificateVerify,
   readCompressedCertificate,
   readEncryptedExtensions,
@@ -47,6 +57,8 @@ export interface ClientOptions {
   readonly secondHello?: (hello: Hello) => Hello
   /** Answer HelloRetryRequest. Default true. */
   readonly autoRetry?: boolean
+  /** What to show when the server asks; default: an empty list. */
+  readonly certificate?: ClientCertificate
   /** Answer the server's Finished with ours. Default true. */
   readonly autoFinish?: boolean
   /** Send change_cipher_spec where a browser would. Default true. */
@@ -92,6 +104,8 @@ export class TestClient extends RecordLayer {
   encryptedExtensions: Extensions = new Map()
   /** exporter_master_secret, once the server's Finished is there. */
   exporterSecret: Uint8Array | undefined
+  /** undefined: the server does not ask for a certificate. */
+  certificateRequest: CertificateRequest | undefined
   /** Handshake messages that count for Transcript-Hash, in order. */
   transcript: Uint8Array[] = []
   #keys: ClientKey[]
@@ -132,11 +146,31 @@ export class TestClient extends RecordLayer {
     return bytes
   }
 
+  /** Queues a handshake message that the server is to count in its transcript. */
+  say(...messages: readonly Uint8Array[]): this {
+    this.transcript.push(...messages)
+    return this.seal(RECORD.handshake, concat(...messages))
+  }
+
+  /** CertificateVerify over what was said so far. */
+  verifyMessage(
+    { privateKey, scheme = usualScheme(privateKey) }: ClientCertificate,
+    content = clientSignedContent(this.transcriptHash()),
+  ): Uint8Array {
+    return certificateVerifyMessage(scheme, signAs(scheme, privateKey, content))
+  }
+
+  /** Answers the server's CertificateRequest. */
+  authenticate(certificate: ClientCertificate | undefined = this.options.certificate): this {
+    this.say(certificateMessage(certificate?.chain ?? []))
+    return certificate === undefined ? this : this.say(this.verifyMessage(certificate))
+  }
+
   /** The Finished message that the server expects now. */
   finishedMessage(): Uint8Array {
     const { suite } = this
     if (suite === undefined) throw new Error('no ServerHello yet')
-    return message(MESSAGE.finished, finishedData(suite.hash, this.writer.secret, this.#transcriptHash()))
+    return message(MESSAGE.finished, finishedData(suite.hash, this.writer.secret, this.transcriptHash()))
   }
 
   /** Queues Finished (or `bytes` in its place) and goes on to application keys. */
@@ -226,7 +260,7 @@ export class TestClient extends RecordLayer {
     } else if (type === MESSAGE.new_session_ticket && this.state === 'connected') {
       const { code, hash } = this.#suite()
       // The transcript ends with our Finished.
-      const master = deriveSecret(hash, this.#masterSecret, 'res master', this.#transcriptHash())
+      const master = deriveSecret(hash, this.#masterSecret, 'res master', this.transcriptHash())
       this.sessions.push(readNewSessionTicket(body, code, master))
     } else {
       throw new Error(`message of type ${type} in state ${this.state}`)
@@ -272,7 +306,7 @@ export class TestClient extends RecordLayer {
     if (key === undefined) throw new Error(`group 0x${group.toString(16)} has no share`)
     this.group = group
     this.transcript.push(bytes)
-    const hash = this.#transcriptHash()
+    const hash = this.transcriptHash()
     this.#handshakeSecret = handshakeSecret(suite.hash, key.derive(share), this.resumed?.secret)
     this.readKeys = new RecordKeys(
       suite,
@@ -286,8 +320,10 @@ export class TestClient extends RecordLayer {
   }
 
   #receiveFlight(type: number, body: Uint8Array, bytes: Uint8Array): void {
+    const isAsked = this.messages.some((other) => other.type === MESSAGE.certificate_request)
     const isCompressed = type === MESSAGE.compressed_certificate
     const certificate = [
+      ...(isAsked ? [MESSAGE.certificate_request] : []),
       isCompressed || this.compression !== undefined ? MESSAGE.compressed_certificate : MESSAGE.certificate,
       MESSAGE.certificate_verify,
     ]
@@ -298,9 +334,10 @@ export class TestClient extends RecordLayer {
     ]
     const seen = this.messages.filter((other) => order.includes(other.type)).length
     if (order[seen - 1] !== type) throw new Error(`message of type ${type} in the server's flight`)
-    const before = this.#transcriptHash()
+    const before = this.transcriptHash()
     this.transcript.push(bytes)
     if (type === MESSAGE.encrypted_extensions) this.encryptedExtensions = readEncryptedExtensions(body)
+    else if (type === MESSAGE.certificate_request) this.certificateRequest = readCertificateRequest(body)
     else if (type === MESSAGE.certificate) this.#receiveCertificate(body)
     else if (isCompressed) this.#receiveCompressedCertificate(body)
     else if (type === MESSAGE.certificate_verify) this.#receiveCertificateVerify(body, before)
@@ -344,7 +381,7 @@ export class TestClient extends RecordLayer {
     const expected = finishedData(suite.hash, (this.readKeys as RecordKeys).secret, transcriptHash)
     if (toHex(expected) !== toHex(body)) throw new Error("the server's Finished is wrong")
     if (this.#handshake.length > 0) throw new Error("bytes after the server's Finished under its old key")
-    const hash = this.#transcriptHash()
+    const hash = this.transcriptHash()
     const master = masterSecret(suite.hash, this.#handshakeSecret)
     this.#masterSecret = master
     this.readKeys = new RecordKeys(suite, deriveSecret(suite.hash, master, 's ap traffic', hash))
@@ -353,6 +390,7 @@ export class TestClient extends RecordLayer {
     this.state = 'finished'
     if (this.options.autoFinish === false) return
     if (this.options.compatibility !== false && this.retries === 0) this.changeCipherSpec()
+    if (this.certificateRequest !== undefined) this.authenticate()
     this.finish()
   }
 
@@ -369,7 +407,8 @@ export class TestClient extends RecordLayer {
     return this.suite
   }
 
-  #transcriptHash(): Uint8Array {
+  /** Of everything that counts so far. */
+  transcriptHash(): Uint8Array {
     return hashOf(this.#suite().hash, ...this.transcript)
   }
 }

@@ -3,7 +3,19 @@
 import { randomBytes } from 'node:crypto'
 import { Reader } from '@latchkey/core'
 import { concat, toHex, u16, u8, vector16, vector8 } from './bytes.ts'
-import { checkServerKeyExchange, type ClientKey, clientKey, encryptTo } from './client-crypto.ts'
+import {
+  certificateMessage12,
+  type ClientCertificate,
+  certificateVerifyMessage,
+} from './client-certificate.ts'
+import {
+  checkServerKeyExchange,
+  type ClientKey,
+  clientKey,
+  encryptTo,
+  signAs12,
+  usualScheme,
+} from './client-crypto.ts'
 import {
   defaultHello,
   encodeHello,
@@ -15,7 +27,13 @@ import {
 import { hashOf } from './client-keys.ts'
 import { prf, RecordKeys12, type SealOptions12, type Suite12, suite12Of } from './client-keys12.ts'
 import { alertText, EXTENSION, GROUP, MESSAGE, RECORD, SCHEME, SUITE12 } from './code-points.ts'
-import { type Extensions, readExtensions, readSelectedProtocol } from './server-messages.ts'
+import {
+  type CertificateRequest,
+  type Extensions,
+  readCertificateRequest12,
+  readExtensions,
+  readSelectedProtocol,
+} from './server-messages.ts'
 import type { HandshakeMessage, ReceivedAlert } from './test-client.ts'
 
 export interface Client12Options {
@@ -26,6 +44,8 @@ export interface Client12Options {
   readonly session?: Session12
   /** Offer extended_master_secret. Default true. */
   readonly hasExtendedMasterSecret?: boolean
+  /** What to show when the server asks; default: an empty list. */
+  readonly certificate?: ClientCertificate
   /** Answer ServerHelloDone. Default true. */
   readonly autoFinish?: boolean
 }
@@ -95,6 +115,8 @@ export class TestClient12 {
   serverRandom: Uint8Array = new Uint8Array(0)
   serverSessionId: Uint8Array = new Uint8Array(0)
   extensions: Extensions = new Map()
+  /** undefined: the server does not ask for a certificate. */
+  certificateRequest: CertificateRequest | undefined
   /** Handshake messages, in order. */
   transcript: Uint8Array[] = []
   /** Types of the records that came, in order. */
@@ -142,6 +164,20 @@ export class TestClient12 {
     this.transcript.push(bytes)
     this.state = 'server flight'
     return this.plain(RECORD.handshake, bytes, 0x0301)
+  }
+
+  /** Queues handshake messages in one record, and counts them. */
+  say(...messages: readonly Uint8Array[]): this {
+    this.transcript.push(...messages)
+    return this.record(RECORD.handshake, concat(...messages))
+  }
+
+  /** CertificateVerify over what was said so far. */
+  verifyMessage(
+    { privateKey, scheme = usualScheme(privateKey) }: ClientCertificate,
+    content = concat(...this.transcript),
+  ): Uint8Array {
+    return certificateVerifyMessage(scheme, signAs12(scheme, privateKey, content))
   }
 
   /** The body of a ClientKeyExchange: our point, or the encrypted premaster secret. */
@@ -284,6 +320,10 @@ export class TestClient12 {
     const afterCertificate =
       this.suite?.isRsa === true ? MESSAGE.server_hello_done : MESSAGE.server_key_exchange
     const beforeFinished = willTicket ? MESSAGE.new_session_ticket : MESSAGE.finished
+    if (type === MESSAGE.certificate_request)
+      return (
+        last === MESSAGE.server_key_exchange || (this.suite?.isRsa === true && last === MESSAGE.certificate)
+      )
     switch (last) {
       case undefined:
         return type === MESSAGE.server_hello
@@ -294,6 +334,8 @@ export class TestClient12 {
       case MESSAGE.certificate_status:
         return type === afterCertificate
       case MESSAGE.server_key_exchange:
+        return type === MESSAGE.server_hello_done
+      case MESSAGE.certificate_request:
         return type === MESSAGE.server_hello_done
       case MESSAGE.server_hello_done:
         return type === beforeFinished && this.state === 'server finished'
@@ -309,13 +351,21 @@ export class TestClient12 {
     else if (type === MESSAGE.certificate_status) this.#readCertificateStatus(reader)
     else if (type === MESSAGE.server_key_exchange) this.#readServerKeyExchange(reader)
     else if (type === MESSAGE.new_session_ticket) this.#readNewSessionTicket(reader)
+    else if (type === MESSAGE.certificate_request)
+      this.certificateRequest = readCertificateRequest12(reader.rest())
     else if (type === MESSAGE.finished) this.#readFinished(reader)
     reader.end()
   }
 
   #answer(): void {
     this.state = 'server done'
-    if (this.options.autoFinish !== false) this.exchangeKeys().changeCipherSpec().finish()
+    if (this.options.autoFinish === false) return
+    const { certificate } = this.options
+    if (this.certificateRequest !== undefined) this.say(certificateMessage12(certificate?.chain ?? []))
+    this.exchangeKeys()
+    if (this.certificateRequest !== undefined && certificate !== undefined)
+      this.say(this.verifyMessage(certificate))
+    this.changeCipherSpec().finish()
   }
 
   #answerFinished(): void {
