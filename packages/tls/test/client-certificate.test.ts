@@ -1,19 +1,47 @@
-// Client certificates that are taken, in both versions. RFC 8446 §4.3.2, §4.4.2, §4.4.3; RFC 5246 §7.4.4, §7.4.6, §7.4.8.
+// Client certificates that are taken, in both versions, and what becomes of tickets where they are asked for. RFC 8446
+// §4.3.2, §4.4.2, §4.4.3; RFC 5246 §7.4.4, §7.4.6, §7.4.8.
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { createClientCaPolicy, type ServerContext, type Session } from '@latchkey/tls'
+import {
+  type ClientCertificatePolicy,
+  createClientCaPolicy,
+  createTicketKeyring,
+  type ServerContext,
+  type Session,
+  SIGNATURE_SCHEMES,
+  TicketSealer,
+} from '@latchkey/tls'
 import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
-import { toHex } from './support/bytes.ts'
+import { toHex, u8 } from './support/bytes.ts'
 import { type ClientCertificate, clientCertificate } from './support/client-certificate.ts'
-import { type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
+import { EXTENSION, SCHEME } from './support/code-points.ts'
+import { establishedWire, type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished } from './support/outcome.ts'
 
 const root = await createThrowawayCa()
-const intermediate = await root.issueIntermediate({ keyAlgorithm: 'rsa-2048' })
+const intermediate = await root.issueIntermediate()
+const required = createClientCaPolicy({ ca: root.certificatePem })
+const optional = createClientCaPolicy({ ca: root.certificatePem, rejectUnauthorized: false })
 
-function contextOf(rejectUnauthorized = true): ServerContext {
-  const policy = createClientCaPolicy({ ca: root.certificatePem, rejectUnauthorized })
-  return testContext({ clientCertificates: () => policy })
+const ALGORITHMS: readonly KeyAlgorithm[] = ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-2048', 'ed25519']
+const certificates = new Map<KeyAlgorithm, ClientCertificate>()
+for (const keyAlgorithm of ALGORITHMS) {
+  certificates.set(
+    keyAlgorithm,
+    clientCertificate(await intermediate.issue({ keyAlgorithm, commonName: 'a client' })),
+  )
+}
+const usual = certificates.get('ecdsa-p256') as ClientCertificate
+
+const tickets = new TicketSealer({
+  keyring: createTicketKeyring({ clock: Date.now }),
+  random: (count) => new Uint8Array(randomBytes(count)),
+  clock: Date.now,
+})
+
+function contextOf(policy: ClientCertificatePolicy | undefined): ServerContext {
+  return testContext({ clientCertificates: () => policy, tickets })
 }
 
 interface Version {
@@ -32,23 +60,11 @@ const VERSIONS: readonly Version[] = [
   },
 ]
 
-const ALGORITHMS: readonly KeyAlgorithm[] = [
-  'ecdsa-p256',
-  'ecdsa-p384',
-  'ecdsa-p521',
-  'rsa-2048',
-  'rsa-3072',
-  'ed25519',
-]
-
 for (const version of VERSIONS) {
-  for (const keyAlgorithm of ALGORITHMS) {
-    test(`${version.name}: a client with a ${keyAlgorithm} certificate below an intermediate`, async () => {
-      const certificate = clientCertificate(
-        await intermediate.issue({ keyAlgorithm, commonName: 'a client' }),
-      )
+  for (const [keyAlgorithm, certificate] of certificates) {
+    test(`${version.name}: a client with a ${keyAlgorithm} certificate below an intermediate`, () => {
       for (const pieceBytes of [Number.POSITIVE_INFINITY, 1]) {
-        const wire = version.wire({ context: contextOf(), pieceBytes }, certificate)
+        const wire = version.wire({ context: contextOf(required), pieceBytes }, certificate)
         wire.start()
         assertEstablished(wire)
         const { peerCertificates, authorized, authorizationError } = wire.session as Session
@@ -60,13 +76,150 @@ for (const version of VERSIONS) {
   }
 
   test(`${version.name}: a client without a certificate, where none is required`, () => {
-    const wire = version.wire({ context: contextOf(false) })
+    const wire = version.wire({ context: contextOf(optional) })
     wire.start()
     assertEstablished(wire)
     const { peerCertificates, authorized, authorizationError } = wire.session as Session
-    assert.deepEqual(
-      [peerCertificates, authorized, authorizationError],
-      [[], false, 'ERR_TLS_CERTIFICATE_REQUIRED'],
-    )
+    assert.deepEqual([peerCertificates, authorized], [[], false])
+    assert.equal(authorizationError, 'ERR_TLS_CERTIFICATE_REQUIRED')
+  })
+
+  test(`${version.name}: a server that does not ask`, () => {
+    const wire = version.wire({ context: contextOf(undefined) }, usual)
+    wire.start()
+    assertEstablished(wire)
+    assert.equal(wire.client.certificateRequest, undefined)
+    const { peerCertificates, authorized, authorizationError } = wire.session as Session
+    assert.deepEqual([peerCertificates, authorized, authorizationError], [[], false, undefined])
+  })
+
+  test(`${version.name}: CertificateRequest names schemes and CAs, and no CA if they are too many`, () => {
+    const asked = (policy: ClientCertificatePolicy) => {
+      const wire = version.wire({ context: contextOf(policy) })
+      wire.start()
+      return wire.client.certificateRequest ?? assert.fail('not asked')
+    }
+    const { types, schemes, authorities } = asked(optional)
+    assert.deepEqual(types, version.name === 'TLS 1.2' ? [1, 64] : [])
+    // What both versions sign with comes first; SHA-1 does not come.
+    assert.deepEqual(new Set(schemes), new Set(Object.values(SIGNATURE_SCHEMES).map(({ code }) => code)))
+    const pkcs1: readonly number[] = [
+      SCHEME.rsa_pkcs1_sha256,
+      SCHEME.rsa_pkcs1_sha384,
+      SCHEME.rsa_pkcs1_sha512,
+    ]
+    assert.deepEqual(schemes.slice(-3), pkcs1)
+    assert.deepEqual(authorities.map(toHex), required.authorities.map(toHex))
+    assert.equal(authorities.length, 1)
+    const names = Array.from({ length: 200 }, () => new Uint8Array(100))
+    assert.deepEqual(asked({ ...optional, authorities: names }).authorities, [])
+    assert.deepEqual(asked({ ...optional, authorities: [] }).authorities, [])
+    const only = asked({ ...optional, schemes: ['ed25519'] })
+    assert.deepEqual(only.schemes, [SCHEME.ed25519])
+  })
+
+  test(`${version.name}: the policy is that of the name the client asks for`, () => {
+    const names: string[] = []
+    const context = testContext({
+      clientCertificates: ({ serverName }) => {
+        names.push(serverName)
+        return serverName === 'example.com' ? required : undefined
+      },
+    })
+    const wire = version.wire({ context }, usual)
+    wire.start()
+    assertEstablished(wire)
+    assert.equal(wire.session?.authorized, true)
+    assert.deepEqual(names, ['example.com'])
   })
 }
+
+test('nothing that the application writes leaves before the client has shown who it is', () => {
+  const wire = new Wire({ context: contextOf(required), certificate: usual, autoFinish: false }).start()
+  const { length } = wire.writes
+  wire.server.send([u8(1)])
+  wire.client.authenticate()
+  wire.run()
+  wire.server.send([u8(1)])
+  assert.equal(wire.writes.length, length)
+  wire.client.finish()
+  wire.run()
+  wire.server.send([u8(1)])
+  wire.run()
+  assert.equal(wire.client.received.length, 1)
+})
+
+test('a client certificate after HelloRetryRequest', () => {
+  const wire = new Wire({ context: contextOf(required), certificate: usual, shares: [] }).start()
+  assertEstablished(wire)
+  assert.equal(wire.client.retries, 1)
+  assert.equal(wire.session?.authorized, true)
+})
+
+// ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const PSK_DHE_KE = { extra: [{ type: EXTENSION.psk_key_exchange_modes, body: Uint8Array.of(1, 1) }] }
+
+/** The TLS 1.3 sessions that a client gets. */
+function sessionsOf(policy: ClientCertificatePolicy | undefined, certificate?: ClientCertificate) {
+  const wire = establishedWire({
+    context: contextOf(policy),
+    hello: PSK_DHE_KE,
+    ...(certificate && { certificate }),
+  })
+  wire.server.send([u8(1)])
+  wire.run()
+  return wire.client.sessions
+}
+
+test('TLS 1.3: a client that showed a certificate gets no ticket, one that did not gets them', () => {
+  assert.equal(sessionsOf(required, usual).length, 0)
+  assert.equal(sessionsOf(optional, usual).length, 0)
+  assert.equal(sessionsOf(optional).length, 2)
+})
+
+test('TLS 1.3: a ticket of a session without a certificate is good where none is required, and not where one is', () => {
+  for (const from of [undefined, optional]) {
+    const sessions = sessionsOf(from)
+    const again = new Wire({ context: contextOf(optional), psks: { sessions } }).start()
+    assertEstablished(again)
+    assert.equal(again.session?.isResumed, true)
+    assert.equal(again.session.authorized, false)
+    assert.equal(again.session.authorizationError, 'ERR_TLS_CERTIFICATE_REQUIRED')
+    assert.equal(again.client.certificateRequest, undefined)
+    const refused = new Wire({ context: contextOf(required), psks: { sessions } }).start()
+    assert.equal(refused.error?.code, 'ERR_TLS_CERTIFICATE_REQUIRED')
+    const full = new Wire({ context: contextOf(required), psks: { sessions }, certificate: usual }).start()
+    assertEstablished(full)
+    assert.equal(full.session?.isResumed, false)
+    assert.equal(full.session.authorized, true)
+  }
+})
+
+test('TLS 1.2: a client that showed a certificate gets an empty ticket at most', () => {
+  const visit = (policy: ClientCertificatePolicy, certificate?: ClientCertificate): Wire12 => {
+    const wire = new Wire12({
+      context: contextOf(policy),
+      hasSessionTicket: true,
+      ...(certificate && { certificate }),
+    }).start()
+    assertEstablished(wire)
+    return wire
+  }
+  // Promised before the client showed anything: RFC 5077 §3.3 has an empty one for that.
+  const withheld = visit(optional, usual)
+  assert.ok(withheld.client.extensions.has(EXTENSION.session_ticket))
+  assert.equal(withheld.client.session?.ticket.length, 0)
+  assert.equal(visit(required, usual).client.extensions.has(EXTENSION.session_ticket), false)
+  const session = visit(optional).client.session ?? assert.fail('no ticket')
+  const again = new Wire12({ context: contextOf(optional), session }).start()
+  assertEstablished(again)
+  assert.equal(again.session?.isResumed, true)
+  assert.equal(again.session.authorizationError, 'ERR_TLS_CERTIFICATE_REQUIRED')
+  const full = new Wire12({ context: contextOf(required), session, certificate: usual }).start()
+  assertEstablished(full)
+  assert.equal(full.session?.isResumed, false)
+  assert.equal(full.session.authorized, true)
+  const refused = new Wire12({ context: contextOf(required), session }).start()
+  assert.equal(refused.error?.code, 'ERR_TLS_HANDSHAKE_FAILURE')
+})
