@@ -11,7 +11,11 @@ import { connect } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseFlags, Unimplemented } from './bogo/flags.ts'
 import { report } from './bogo/report.ts'
+import { loadCredential } from '@latchkey/tls'
 import { testCertificate } from './support/certificate.ts'
+import { EXTENSION, SCHEME } from './support/code-points.ts'
+import { acceptsDelegated, encodeDelegated, p256Key } from './support/delegation.ts'
+import { TestClient } from './support/test-client.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bogo-shim-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -22,6 +26,7 @@ const keyFile = join(folder, 'key.pem')
 writeFileSync(certFile, chainPem)
 writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
 
+const CLOSE_NOTIFY = 0
 const SHIM_ID = 0x1_0000_0007
 
 /** Starts the shim as the runner does; `play` gets the connection that the shim makes, behind its id. */
@@ -84,6 +89,45 @@ test('an error of the engine is printed with its code', async () => {
   })
   assert.equal(outcome.code, 1)
   assert.match(outcome.stderr, /^ERR_TLS_UNEXPECTED_MESSAGE: /)
+})
+
+test('a delegated credential is for those who accept it, and is no certificate for others', async () => {
+  const credential = loadCredential({ chain: chainPem })
+  const keys = p256Key()
+  const delegatedKey = join(folder, 'delegated-key.pem')
+  writeFileSync(delegatedKey, keys.privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const encoded = Buffer.from(encodeDelegated({ credential, privateKey }, { keys })).toString('base64')
+  const certificate = ['-cert-file', certFile, '-key-file']
+  const delegated = [
+    '-new-delegated-credential',
+    ...certificate,
+    delegatedKey,
+    '-delegated-credential',
+    encoded,
+  ]
+  const own = ['-new-x509-credential', ...certificate, keyFile]
+  const flags = ['-server', ...delegated, ...own, '-expect-selected-credential']
+  for (const [selected, extra] of [
+    ['0', [acceptsDelegated(SCHEME.ecdsa_secp256r1_sha256)]],
+    ['1', []],
+  ] as const) {
+    const client = new TestClient({ hello: { extra } })
+    const outcome = await runShim([...flags, selected], async (socket) => {
+      await once(socket, 'readable')
+      socket.read(8)
+      const flush = (): void => void socket.write(client.take())
+      socket.on('data', (chunk: Buffer) => {
+        const before = client.state
+        client.receive(chunk)
+        if (client.state === 'connected' && before !== 'connected') client.alert(CLOSE_NOTIFY, 1)
+        flush()
+      })
+      client.start()
+      flush()
+    })
+    assert.deepEqual(outcome, { code: 0, stderr: '' })
+    assert.equal(client.leafExtensions.has(EXTENSION.delegated_credential), selected === '0')
+  }
 })
 
 test('what the shim cannot do is exit code 89', async () => {

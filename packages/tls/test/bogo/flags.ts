@@ -71,7 +71,12 @@ const ALWAYS_SO: Readonly<Record<string, Kind>> = {
 }
 
 /** Flags of the certificate that the flags before them announced, or of the default one. */
-const CREDENTIAL_FLAGS = { '-cert-file': 'text', '-key-file': 'text', '-signing-prefs': 'list' } as const
+const CREDENTIAL_FLAGS = {
+  '-cert-file': 'text',
+  '-key-file': 'text',
+  '-signing-prefs': 'list',
+  '-delegated-credential': 'text',
+} as const
 
 type Kind = 'nothing' | 'number' | 'text' | 'list'
 type Value<K extends Kind> = K extends 'nothing'
@@ -89,7 +94,7 @@ export type CredentialSettings = Values<typeof CREDENTIAL_FLAGS>
 export type Settings = Values<typeof FLAGS> & {
   /** The one without a number. */
   readonly defaultCredential: CredentialSettings
-  /** Those of `-new-x509-credential`; their index is their number. */
+  /** Those of `-new-x509-credential` and `-new-delegated-credential`; their index is their number. */
   readonly credentials: readonly CredentialSettings[]
 }
 
@@ -110,7 +115,7 @@ export function parseFlags(args: readonly string[]): { initial: Settings; resume
   for (const arg of rest) {
     const { name, isFor } = withoutPrefix(arg)
     const drafts = [initial, resume].filter((_, index) => isFor === undefined || isFor === index)
-    if (name === '-new-x509-credential') {
+    if (name === '-new-x509-credential' || name === '-new-delegated-credential') {
       for (const draft of drafts) draft.credentials.push({})
       continue
     }

@@ -37,6 +37,7 @@ export function serverOptions(settings: Settings, credentials: Credentials, flee
     signer: settings['-async'] === true ? later(credentials.signer) : credentials.signer,
     tickets: tickets(settings, fleet),
     clock: fleet.clock,
+    delegatedCredentials: credentials.delegated,
     minVersion: minVersion(settings),
     alpnProtocols: alpnProtocols(settings),
     requireCloseNotify: settings['-check-close-notify'] === true,

@@ -28,20 +28,31 @@ export interface Delegation {
   readonly change: (encoded: Uint8Array) => Uint8Array
 }
 
+interface Site {
+  readonly credential: Credential
+  readonly privateKey: KeyObject
+}
+
 /** Good for a day from the certificate's start, and right but for what `wrong` says. */
-export function delegate(
-  { credential, privateKey }: { readonly credential: Credential; readonly privateKey: KeyObject },
-  wrong: Partial<Delegation> = {},
-): DelegatedCredential {
-  const { scheme = 'ecdsa_secp256r1_sha256', keys = p256Key(), change = (encoded) => encoded } = wrong
+export function delegate(site: Site, wrong: Partial<Delegation> = {}): DelegatedCredential {
+  const { keys = p256Key(), ownKey = keys.privateKey } = wrong
+  const encoded = encodeDelegated(site, { ...wrong, keys })
+  return loadDelegatedCredential({ credential: site.credential, encoded, privateKey: ownKey })
+}
+
+/** DelegatedCredential as it goes over the wire. */
+export function encodeDelegated(
+  { credential, privateKey }: Site,
+  wrong: Partial<Delegation> & Pick<Delegation, 'keys'>,
+): Uint8Array {
+  const { scheme = 'ecdsa_secp256r1_sha256', keys, change = (encoded) => encoded } = wrong
   const { algorithm = credential.schemes[0] ?? 'ed25519', validTimeSeconds = 86_400 } = wrong
   const spki = wrong.spki ?? keys.publicKey.export({ format: 'der', type: 'spki' })
   const validTime = concat(u16(validTimeSeconds >>> 16), u16(validTimeSeconds & 0xffff))
   const cred = concat(validTime, u16(SIGNATURE_SCHEMES[scheme].code), vector24(spki))
   const { code } = SIGNATURE_SCHEMES[algorithm]
   const signature = signAs12(code, privateKey, signedContent(credential.chain[0] as Uint8Array, cred, code))
-  const encoded = change(concat(cred, u16(code), vector16(signature)))
-  return loadDelegatedCredential({ credential, encoded, privateKey: wrong.ownKey ?? keys.privateKey })
+  return change(concat(cred, u16(code), vector16(signature)))
 }
 
 function signedContent(leaf: Uint8Array, cred: Uint8Array, algorithm: number): Uint8Array {
