@@ -4,12 +4,12 @@ import { test } from 'node:test'
 import { createTicketKeyring, type ServerContext, TICKET_LIFETIME_SECONDS, TicketSealer } from '@latchkey/tls'
 import { ascii, flipped, patched, toHex, u8 } from './support/bytes.ts'
 import { encodeHello, message } from './support/client-hello.ts'
-import { EXTENSION, MESSAGE, RECORD, SUITE12 } from './support/code-points.ts'
+import { EXTENSION, MESSAGE, RECORD, SUITE, SUITE12 } from './support/code-points.ts'
 import { type ContextOptions, testContext, Wire, Wire12, type Wire12Options } from './support/harness.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
 import { seededRandom } from './support/random.ts'
 import { grease } from './support/test-client.ts'
-import type { Session12 } from './support/test-client12.ts'
+import type { Session12, TestClient12 } from './support/test-client12.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -295,13 +295,16 @@ const USELESS: readonly {
   {
     name: 'of a session of TLS 1.3',
     offer: (bench) => ({
-      session: { ...bench.session(), ticket: sealedState(bench, { protocolVersion: 0x0304, flags: 0 }) },
+      session: { ...bench.session(), ticket: sealedState(bench, { protocolVersion: 0x0304 }) },
     }),
   },
 ]
 
 /** A ticket that differs from a good one in `changed` only. */
-function sealedState(bench: Bench, changed: { protocolVersion?: number; flags?: number }): Uint8Array {
+function sealedState(
+  bench: Bench,
+  changed: { protocolVersion?: number; flags?: number; cipherSuite?: number },
+): Uint8Array {
   const state = bench.tickets.open(bench.session().ticket) ?? assert.fail()
   return bench.tickets.seal({ ...state, ...changed }) ?? assert.fail()
 }
@@ -342,8 +345,8 @@ test('a full handshake that follows a useless ticket brings a new one', () => {
 
 test('a ticket of TLS 1.2 is none in TLS 1.3', () => {
   const bench = new Bench()
-  const { ticket } = bench.session()
-  // Taken for a good one, it would be refused for its binder.
+  // Even if it named a suite of TLS 1.3: taken for a good one, it would be refused for its binder.
+  const ticket = sealedState(bench, { cipherSuite: SUITE.TLS_AES_128_GCM_SHA256 })
   const identity = Uint8Array.from([0, ticket.length, ...ticket, 0, 0, 0, 0])
   const binder = Uint8Array.from([32, ...new Uint8Array(32)])
   const body = Uint8Array.from([0, identity.length, ...identity, 0, binder.length, ...binder])
@@ -418,6 +421,47 @@ for (const [name, send, alert] of REFUSED) {
     assertRefused(wire.run(), alert, { encrypted: true })
   })
 }
+
+/** What a client may say after the server's Finished, well formed each. */
+const STEPS: Readonly<Record<string, (client: TestClient12) => unknown>> = {
+  ccs: (client) => client.changeCipherSpec(),
+  'silent ccs': (client) => client.protectWrites(),
+  finish: (client) => client.finish(),
+  hello: (client) => client.record(RECORD.handshake, encodeHello(client.hello)),
+  data: (client) => client.send(ascii('x')),
+}
+
+test('of all orders of two steps one leads to a resumed connection', () => {
+  const bench = new Bench()
+  const session = bench.session()
+  const good: string[] = []
+  for (const first of Object.keys(STEPS)) {
+    for (const second of Object.keys(STEPS)) {
+      const wire = bench.resume(session, { autoFinish: false })
+      for (const step of [first, second]) {
+        STEPS[step]?.(wire.client)
+        wire.run()
+      }
+      assert.notEqual(wire.error?.code, 'ERR_TLS_INTERNAL')
+      if (wire.establishedCount > 0) good.push(`${first},${second}`)
+    }
+  }
+  assert.deepEqual(good, ['ccs,finish'])
+})
+
+test('a hello that offers a ticket, with one bit changed, is never a bug of ours', () => {
+  const bench = new Bench()
+  const session = bench.session()
+  const random = seededRandom(0x7627)
+  for (let count = 0; count < 300; count++) {
+    const wire = new Wire12({ context: bench.context, signing: 'hold', session })
+    const hello = encodeHello(wire.client.hello)
+    wire.client.start(flipped(hello, 4 + random.below(hello.length - 4), 1 << random.below(8)))
+    wire.deliver(wire.client.take())
+    assert.notEqual(wire.error?.code, 'ERR_TLS_INTERNAL', String(wire.error?.stack))
+    assert.deepEqual(wire.lateEvents, [])
+  }
+})
 
 test('a client that goes away in a resumption leaves nothing behind', () => {
   const bench = new Bench()
