@@ -25,6 +25,7 @@ const PURE = [
   'packages/tls/src/client-certificate/**',
   'packages/tls/src/credential/**',
   'packages/tls/src/admission/**',
+  'packages/tls/src/signer/**',
   'packages/tls/src/ticket/**',
   'packages/tls/src/handshake12/**',
   'packages/tls/src/server-connection.ts',

@@ -21,6 +21,7 @@ import { TLS12, TLS13 } from './handshake/protocol-version.ts'
 import type { ProtocolName } from './handshake/session.ts'
 import type { KeyLog } from './key-log.ts'
 import type { PaddingPolicy } from './record/padding.ts'
+import { SignatureChecks } from './signer/signature-checks.ts'
 import type { TicketSealer } from './ticket/ticket-sealer.ts'
 import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
 
@@ -57,6 +58,8 @@ export interface ServerContextOptions {
   readonly clientCertificates?: ClientCertificatePolicies | undefined
   /** Milliseconds since the epoch. */
   readonly clock?: ClockMs
+  /** Milliseconds of a clock that is never set: rates and durations are measured by it. */
+  readonly monotonicClock?: ClockMs
   /** Public random bytes. A replay passes its own. */
   readonly random?: (count: number) => Uint8Array
   /** Our half of the key exchange, fresh for each handshake. A replay passes its own. */
@@ -81,6 +84,7 @@ export interface ServerContext {
   readonly fingerprints: boolean
   readonly clientCertificates: ClientCertificatePolicies
   readonly clock: ClockMs
+  readonly monotonicClock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
   readonly signatureChecks: SignatureChecks
@@ -88,7 +92,7 @@ export interface ServerContext {
 
 /** @throws {TypeError} if a list that must not be empty is. */
 export function createServerContext(options: ServerContextOptions): ServerContext {
-  const clock = options.clock ?? Date.now
+  const monotonicClock = options.monotonicClock ?? (() => performance.now())
   return {
     certificates: options.certificates,
     alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
@@ -101,49 +105,20 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     tickets: options.tickets,
     delegatedCredentials: options.delegatedCredentials,
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
-    admission: new Admission({ ...options.admission, clock }),
     clientCertificates: options.clientCertificates ?? (() => undefined),
-    clock,
     padding: options.padding,
     keyLog: options.keyLog,
     fingerprints: options.fingerprints ?? false,
+    admission: new Admission({ ...options.admission, clock: monotonicClock }),
+    clock: options.clock ?? Date.now,
+    monotonicClock,
     random: options.random ?? publicRandom,
     exchangeKeys: options.exchangeKeys ?? ((group, clientShare) => group.exchange(clientShare)),
-    signatureChecks: new SignatureChecks(),
+    signatureChecks: new SignatureChecks(monotonicClock),
   }
 }
 
 function notEmpty<T>(name: string, list: readonly T[]): readonly T[] {
   if (list.length === 0) throw new TypeError(`${name} must not be empty`)
   return list
-}
-
-/** One ECDSA or Ed25519 signature in so many is verified before it is sent. */
-const SAMPLE = 64
-
-/**
- * Decides which signatures are verified before they are sent. RSA always: a fault in CRT arithmetic, sent out once,
- * gives the key away (Boneh, DeMillo, Lipton 1997). Others by sample, and every one of the next 64 after a wrong one.
- */
-export class SignatureChecks {
-  #untilNext = 0
-  #suspicious = 0
-
-  isDue(keyType: string | undefined): boolean {
-    if (keyType === 'rsa') return true
-    if (this.#suspicious > 0) {
-      this.#suspicious--
-      return true
-    }
-    if (this.#untilNext > 0) {
-      this.#untilNext--
-      return false
-    }
-    this.#untilNext = SAMPLE - 1
-    return true
-  }
-
-  foundWrong(): void {
-    this.#suspicious = SAMPLE
-  }
 }
