@@ -53,6 +53,7 @@ export const TLS_ERRORS = {
     alert: 'internal_error',
     text: 'the signer returned a signature that does not verify',
   },
+  ERR_TLS_SIGNER_BUSY: { alert: 'internal_error', text: 'too many signatures are waited for' },
   ERR_TLS_INTERNAL: { alert: 'internal_error', text: 'unexpected error in the TLS engine' },
   ERR_TLS_PEER_ALERT: { alert: undefined, text: 'the client sent an alert' },
   ERR_TLS_TRUNCATED: { alert: undefined, text: 'the connection ended without close_notify' },

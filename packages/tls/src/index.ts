@@ -40,7 +40,12 @@ export type { Credential12 } from './handshake12/credential12.ts'
 export type { KeyLog } from './key-log.ts'
 export { noPadding, type PaddingPolicy, toMultipleOf } from './record/padding.ts'
 export { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
-export { createServerContext, type ServerContext, type ServerContextOptions } from './server-context.ts'
+export {
+  createServerContext,
+  type EarlyFlush,
+  type ServerContext,
+  type ServerContextOptions,
+} from './server-context.ts'
 export { DelegatedCredentials, type DelegatedCredentialsOptions } from './signer/delegated-credentials.ts'
 export { createLocalSigner } from './signer/local-signer.ts'
 export type {

@@ -10,6 +10,7 @@
 // What may cross: the private-key operation may be answered inside handlers.privateKeyOperation (a local key) or any time
 // later, also after the connection has closed. Each has an id that is answered once; a second, late or unknown answer is
 // dropped. What a client sends while its premaster secret is decrypted waits here, unread.
+import type { Credential } from './credential/credential.ts'
 import { alertName, type AlertName, WARNING, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
 import type { Exporter } from './exporter.ts'
@@ -30,6 +31,7 @@ import { RecordProtection } from './record/record-protection.ts'
 import { fillRecords, RecordWriter } from './record/record-writer.ts'
 import type { ServerContext } from './server-context.ts'
 import type { PrivateKeyOperation } from './signer/signer.ts'
+import type { EndOfCall } from './signer/signer-load.ts'
 
 /** Called from inside the connection's own methods, in the order things happen. None may throw. */
 export interface ConnectionHandlers {
@@ -79,7 +81,19 @@ type Waiting =
   /** The steps are running right now. */
   | { readonly for: 'nothing' }
 
+interface PendingOperation {
+  readonly id: number
+  readonly end: EndOfCall
+  /** Whether our flight goes out as far as it is, before the answer has come. */
+  readonly flushesEarly: boolean
+  answer: Uint8Array | TlsError | undefined
+}
+
+/** Up to here it is not worth a record and a packet of its own to let the client look at the certificate meanwhile. */
+const QUICK_SIGNER_MS = 2
+
 export class ServerConnection {
+  readonly #context: ServerContext
   readonly #handlers: ConnectionHandlers
   readonly #deframer = new RecordDeframer()
   readonly #reassembler = new HandshakeReassembler()
@@ -91,7 +105,7 @@ export class ServerConnection {
   readonly #writer: RecordWriter
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
-  #operation: { readonly id: number; answer: Uint8Array | TlsError | undefined } | undefined
+  #operation: PendingOperation | undefined
   #lastOperationId = 0
   // Input that waits for the answer of the private key.
   #held: Uint8Array[] = []
@@ -116,6 +130,7 @@ export class ServerConnection {
     handlers: ConnectionHandlers,
     peer: { readonly clientAddress?: string | undefined } = {},
   ) {
+    this.#context = context
     this.#handlers = handlers
     this.#writer = new RecordWriter(context.padding)
     this.#channel = this.#createChannel(context)
@@ -226,6 +241,7 @@ export class ServerConnection {
       work()
       // A handler may have ended the connection from inside: what was produced after that goes nowhere.
       if (this.isClosed) return
+      if (this.#holdsFlight) return
       this.#writer.flushQueued()
     } catch (error) {
       if (this.isClosed) return
@@ -245,6 +261,7 @@ export class ServerConnection {
     const operation = this.#operation
     this.#operation = undefined
     this.#held = []
+    operation?.end(false)
     this.#flushOut()
     this.#late?.wipe()
     this.#late = undefined
@@ -299,6 +316,7 @@ export class ServerConnection {
     const pending = this.#operation
     if (pending?.id !== id || pending.answer !== undefined) return
     pending.answer = answer
+    pending.end(answer instanceof Uint8Array)
     const phase = this.#phase
     // From inside handlers.privateKeyOperation the steps are still running: they take the answer when they get there.
     if (phase.phase !== 'handshaking' || phase.waiting.for !== 'private_key_answer') return
@@ -306,6 +324,18 @@ export class ServerConnection {
       this.#advance(this.#takeAnswer())
       this.#receiveHeld()
     })
+  }
+
+  /** tls-engine 6.2: a signer nobody knows yet may be slow. */
+  #flushesEarly(credential: Credential): boolean {
+    const { earlyFlush, signerLoad } = this.#context
+    if (earlyFlush !== 'auto') return earlyFlush === 'always'
+    const latencyMs = signerLoad.latencyMs(credential)
+    return latencyMs === undefined || latencyMs > QUICK_SIGNER_MS
+  }
+
+  get #holdsFlight(): boolean {
+    return this.#operation?.flushesEarly === false
   }
 
   #takeAnswer(): Uint8Array | undefined {
@@ -344,9 +374,11 @@ export class ServerConnection {
       skipEarlyData: (isExpected) => {
         this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
       },
-      requestPrivateKey: (operation) => {
+      requestPrivateKey: (operation, credential) => {
         const id = ++this.#lastOperationId
-        this.#operation = { id, answer: undefined }
+        const flushesEarly = this.#flushesEarly(credential)
+        const end = this.#context.signerLoad.begin(credential)
+        this.#operation = { id, flushesEarly, end, answer: undefined }
         this.#handlers.privateKeyOperation(id, operation)
       },
     }

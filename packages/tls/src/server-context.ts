@@ -22,8 +22,11 @@ import type { ProtocolName } from './handshake/session.ts'
 import type { KeyLog } from './key-log.ts'
 import type { PaddingPolicy } from './record/padding.ts'
 import { SignatureChecks } from './signer/signature-checks.ts'
+import { SignerLoad } from './signer/signer-load.ts'
 import type { TicketSealer } from './ticket/ticket-sealer.ts'
 import { DEFAULT_GROUPS, type GroupName, type NamedGroup, namedGroup } from './handshake/named-group.ts'
+
+export type EarlyFlush = 'auto' | 'always' | 'never'
 
 export interface ServerContextOptions {
   readonly certificates: CertificateStore
@@ -56,6 +59,15 @@ export interface ServerContextOptions {
   readonly fingerprints?: boolean
   /** Whether and how clients are asked for a certificate, by the name they ask for. Default: they are not. */
   readonly clientCertificates?: ClientCertificatePolicies | undefined
+  /** Signatures waited for with one credential: beyond, its full handshakes fail at once. Default 512. */
+  readonly maxSignaturesPerKey?: number
+  /** Signatures waited for in all. Default 2048. */
+  readonly maxSignatures?: number
+  /**
+   * Whether ServerHello and Certificate go out while the signature is waited for. `'auto'`: when that takes longer than
+   * 2 ms, smoothed over the last signatures with the same credential. Default `'auto'`.
+   */
+  readonly earlyFlush?: EarlyFlush
   /** Milliseconds since the epoch. */
   readonly clock?: ClockMs
   /** Milliseconds of a clock that is never set: rates and durations are measured by it. */
@@ -83,12 +95,17 @@ export interface ServerContext {
   readonly keyLog: KeyLog | undefined
   readonly fingerprints: boolean
   readonly clientCertificates: ClientCertificatePolicies
+  readonly signerLoad: SignerLoad
+  readonly earlyFlush: EarlyFlush
   readonly clock: ClockMs
   readonly monotonicClock: ClockMs
   readonly random: (count: number) => Uint8Array
   readonly exchangeKeys: (group: NamedGroup, clientShare: Uint8Array) => KeyExchange
   readonly signatureChecks: SignatureChecks
 }
+
+const DEFAULT_MAX_SIGNATURES_PER_KEY = 512
+const DEFAULT_MAX_SIGNATURES = 2048
 
 /** @throws {TypeError} if a list that must not be empty is. */
 export function createServerContext(options: ServerContextOptions): ServerContext {
@@ -110,6 +127,12 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     keyLog: options.keyLog,
     fingerprints: options.fingerprints ?? false,
     admission: new Admission({ ...options.admission, clock: monotonicClock }),
+    signerLoad: new SignerLoad({
+      maxPerCredential: options.maxSignaturesPerKey ?? DEFAULT_MAX_SIGNATURES_PER_KEY,
+      maxTotal: options.maxSignatures ?? DEFAULT_MAX_SIGNATURES,
+      clock: monotonicClock,
+    }),
+    earlyFlush: options.earlyFlush ?? 'auto',
     clock: options.clock ?? Date.now,
     monotonicClock,
     random: options.random ?? publicRandom,

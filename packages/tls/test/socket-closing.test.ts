@@ -281,9 +281,10 @@ describe('closing: patience', { concurrency: true }, () => {
 
   test('a client that does not close after its handshake failed is let go 2 s later', async () => {
     await using server = await startTls(() => {}, { minVersion: 'TLSv1.3' })
+    // What counts is the server's time: a busy machine may tell the client late.
+    const start = performance.now()
     using client = new RawClient(server.port, { hello: { versions: [0x0303] } }).hello()
     await client.ended()
-    const start = performance.now()
     assert.deepEqual(client.alerts, ['protocol_version'])
     await until(() => server.raw[0]?.closed === true)
     const waited = performance.now() - start

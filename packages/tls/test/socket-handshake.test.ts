@@ -36,7 +36,7 @@ const codes = (failures: readonly TlsError[]): TlsErrorCode[] => failures.map(({
 
 // ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const LIMIT_MS = 150
+const LIMIT_MS = 500
 
 describe('handshake: time', { concurrency: true }, () => {
   for (const [name, send] of [

@@ -11,6 +11,7 @@ import { type Exporter, exporter13 } from '../exporter.ts'
 import { logHandshakeSecrets, logTrafficSecrets } from '../key-log.ts'
 import { MAX_INNER_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import { RecordProtection } from '../record/record-protection.ts'
+import { admit } from './admit.ts'
 import { receiveClientAuthentication } from './client-authentication.ts'
 import { type Greeting, receiveClientHello } from './greeting.ts'
 import { HandshakeType } from './handshake-type.ts'
@@ -42,7 +43,7 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
   const greeting = yield* receiveClientHello(handshake, first)
   const { hello, choice, transcript } = greeting
   const { resumption, authentication } = greeting
-  admit(handshake, greeting)
+  admitGreeting(handshake, greeting)
   const exchange = sendServerHello(handshake, greeting)
   const helloHash = transcript.digest()
   const encryptedExtensions = writeEncryptedExtensions({
@@ -122,13 +123,19 @@ function sessionOf(
   }
 }
 
-/** Everything that is free has been checked: from here on the client costs us. */
-function admit({ context, clientAddress }: Handshake, { choice, resumption }: Greeting): void {
-  const isResumed = resumption !== undefined
-  const refusal = context.admission.refusal({ isResumed, group: choice.group.name, clientAddress })
-  if (refusal === undefined) return
-  resumption?.early.wipe()
-  refuse('ERR_TLS_NOT_ADMITTED', refusal)
+/** Of a refused resumption no secret stays behind. */
+function admitGreeting(handshake: Handshake, { choice, resumption, authentication }: Greeting): void {
+  try {
+    admit(handshake, {
+      group: choice.group.name,
+      isResumed: resumption !== undefined,
+      // A delegated key is here.
+      keyOf: authentication?.delegated === undefined ? authentication?.credential : undefined,
+    })
+  } catch (error) {
+    resumption?.early.wipe()
+    throw error
+  }
 }
 
 /** RFC 8446 §4.1.3. The ephemeral key is used once, here. */
@@ -167,18 +174,16 @@ function askForSignature(
   transcript.add(certificate)
   const content = certificateVerifyContent(transcript.digest())
   if (delegated !== undefined) return { certificate, content }
-  channel.requestPrivateKey({
-    kind: 'sign',
-    request: {
-      keyId: credential.keyId,
-      scheme: SIGNATURE_SCHEMES[scheme].code,
-      content,
-      purpose: 'tls13-server-cv',
-      serverName: hello.serverName,
-      clientAddress,
-      deadlineMs: 0,
-    },
-  })
+  const request = {
+    keyId: credential.keyId,
+    scheme: SIGNATURE_SCHEMES[scheme].code,
+    content,
+    purpose: 'tls13-server-cv',
+    serverName: hello.serverName,
+    clientAddress,
+    deadlineMs: 0,
+  } as const
+  channel.requestPrivateKey({ kind: 'sign', request }, credential)
   return { certificate, content }
 }
 

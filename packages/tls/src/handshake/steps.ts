@@ -1,5 +1,6 @@
 // What a handshake waits for, and what it does to the connection it runs in: the seam between the generators and the
 // connection, for both versions.
+import type { Credential } from '../credential/credential.ts'
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
 import type { Protection } from '../record/protection.ts'
 import type { ServerContext } from '../server-context.ts'
@@ -44,7 +45,7 @@ export interface HandshakeChannel {
   /** Whether early data may still come, to be skipped. RFC 8446 §4.2.10. */
   skipEarlyData(isExpected: boolean): void
   /** The one private-key operation; the answer comes to the next `want: 'private_key_answer'`. */
-  requestPrivateKey(operation: PrivateKeyOperation): void
+  requestPrivateKey(operation: PrivateKeyOperation, credential: Credential): void
 }
 
 /** What a handshake runs with. */

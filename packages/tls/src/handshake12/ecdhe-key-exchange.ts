@@ -33,18 +33,16 @@ export function offerShare(
   const key = group.generate()
   const parameters = ecdhParameters(group, key.share)
   const content = keyExchangeContent(randoms, parameters)
-  channel.requestPrivateKey({
-    kind: 'sign',
-    request: {
-      keyId: credential.keyId,
-      scheme: SIGNATURE_SCHEMES[scheme].code,
-      content,
-      purpose: 'tls12-ske',
-      serverName,
-      clientAddress,
-      deadlineMs: 0,
-    },
-  })
+  const request = {
+    keyId: credential.keyId,
+    scheme: SIGNATURE_SCHEMES[scheme].code,
+    content,
+    purpose: 'tls12-ske',
+    serverName,
+    clientAddress,
+    deadlineMs: 0,
+  } as const
+  channel.requestPrivateKey({ kind: 'sign', request }, credential)
   return { group, scheme, key, parameters, content }
 }
 

@@ -34,18 +34,16 @@ export function* receiveEncryptedPremaster(
   const substitute = randomPremaster(clientVersion)
   try {
     const isCiphertext = isBelow(encrypted, credential.tls12.modulus)
-    channel.requestPrivateKey({
-      kind: 'decrypt',
-      request: {
-        keyId: credential.keyId,
-        // What no key could decrypt takes the same way as all else: the signer is asked for what stands in for it.
-        ciphertext: isCiphertext ? new Uint8Array(encrypted) : encryptPkcs1(credential.publicKey, substitute),
-        clientVersion,
-        serverName,
-        clientAddress,
-        deadlineMs: 0,
-      },
-    })
+    const request = {
+      keyId: credential.keyId,
+      // What no key could decrypt takes the same way as all else: the signer is asked for what stands in for it.
+      ciphertext: isCiphertext ? new Uint8Array(encrypted) : encryptPkcs1(credential.publicKey, substitute),
+      clientVersion,
+      serverName,
+      clientAddress,
+      deadlineMs: 0,
+    }
+    channel.requestPrivateKey({ kind: 'decrypt', request }, credential)
     const decrypted = yield* wantPrivateKeyAnswer({ holdsInput: true })
     return checkedPremaster(decrypted, clientVersion, substitute)
   } finally {

@@ -13,9 +13,8 @@ import {
   NOT_ASKED,
 } from '../client-certificate/policy.ts'
 import { requestedStaples } from '../credential/stapling.ts'
-import { refuse } from '../errors.ts'
+import { admit } from '../handshake/admit.ts'
 import { hkdf } from '../handshake/key-schedule.ts'
-import type { GroupName } from '../handshake/named-group.ts'
 import type { Established, Session } from '../handshake/session.ts'
 import { type FirstHello, type Handshake, sendMessage, type Steps } from '../handshake/steps.ts'
 import { Transcript } from '../handshake/transcript.ts'
@@ -39,24 +38,15 @@ export function* serverHandshake12(handshake: Handshake, first: FirstHello): Ste
     policy?.isRequired === true ? undefined : acceptTicket12(context, hello, offered, credentials)
   if (resumption === undefined) {
     const choice = negotiate12(hello, context, credentials)
-    admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name })
+    admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name, keyOf: choice.credential })
     return yield* fullHandshake(handshake, greeting, choice, policy)
   }
   try {
-    admit(handshake, { isResumed: true, group: undefined })
+    admit(handshake, { isResumed: true, group: undefined, keyOf: undefined })
     return yield* resumedHandshake(handshake, greeting, resumption, notShown(policy))
   } finally {
     resumption.master.wipe()
   }
-}
-
-/** Everything that is free has been checked: from here on the client costs us. */
-function admit(
-  { context, clientAddress }: Handshake,
-  asked: { readonly isResumed: boolean; readonly group: GroupName | undefined },
-): void {
-  const refusal = context.admission.refusal({ ...asked, clientAddress })
-  if (refusal !== undefined) refuse('ERR_TLS_NOT_ADMITTED', refusal)
 }
 
 function notShown(policy: ClientCertificatePolicy | undefined): ClientAuthentication {

@@ -36,7 +36,8 @@ export function testContext({ kinds = ['p256'], isDefault, ...options }: Context
     hosts: [{ serverNames: ['example.com', '*.example.com'], credentials }],
     ...(isDefault === true ? { default: credentials } : {}),
   })
-  return createServerContext({ certificates: store, ...options })
+  // How quick the test machine is decides nothing.
+  return createServerContext({ certificates: store, earlyFlush: 'always', ...options })
 }
 
 export interface SignCall {
