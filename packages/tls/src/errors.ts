@@ -13,7 +13,7 @@ export const TLS_ERRORS = {
   ERR_TLS_MISSING_EXTENSION: { alert: 'missing_extension', text: 'a mandatory extension is missing' },
   ERR_TLS_PROTOCOL_VERSION: { alert: 'protocol_version', text: 'no TLS version in common' },
   ERR_TLS_HANDSHAKE_FAILURE: { alert: 'handshake_failure', text: 'nothing acceptable in common' },
-  ERR_TLS_NO_RENEGOTIATION: { alert: 'no_renegotiation', text: 'the client wants to renegotiate' },
+  ERR_TLS_NO_RENEGOTIATION: { alert: 'no_renegotiation', text: 'there is no renegotiation' },
   ERR_TLS_KEYS_WORN: {
     alert: 'close_notify',
     text: 'as many records were sent as one key of TLS 1.2 may protect',
@@ -60,6 +60,7 @@ export const TLS_ERRORS = {
   ERR_TLS_TRANSPORT: { alert: undefined, text: 'the transport failed' },
   ERR_TLS_HANDSHAKE_TIMEOUT: { alert: undefined, text: 'the handshake took too long' },
   ERR_TLS_OVERLOADED: { alert: undefined, text: 'too many handshakes in progress' },
+  ERR_TLS_HTTP_REQUEST: { alert: undefined, text: 'a plain HTTP request on a TLS port' },
   ERR_TLS_NOT_TLS: { alert: undefined, text: 'the first bytes are not TLS' },
   ERR_TLS_NOT_ADMITTED: { alert: 'internal_error', text: 'more handshakes than are admitted' },
   ERR_TLS_CREDENTIAL: { alert: undefined, text: 'the certificate cannot be served' },

@@ -55,6 +55,7 @@ export type {
   Signer,
   SignRequest,
 } from './signer/signer.ts'
+export { createHttp2Server, type Http2Options, type Http2RequestListener } from './socket/http2-server.ts'
 export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'
 export { TlsSocket } from './socket/tls-socket.ts'
 export {

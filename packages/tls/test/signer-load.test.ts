@@ -30,7 +30,7 @@ for (const [name, start] of VERSIONS) {
     const context = testContext({ maxSignatures: 1 })
     start(context).server.transportEnded()
     const failed = start(context)
-    failed.server.operationFailed(failed.signCalls[0]?.id ?? 0)
+    failed.server.privateKeyFailed(failed.signCalls[0]?.id ?? 0)
     assert.equal(failed.error?.code, 'ERR_TLS_SIGNER')
     assert.equal(start(context).signCalls.length, 1)
     assertRefused(start(context), 'internal_error')
@@ -104,7 +104,7 @@ for (const [name, start] of VERSIONS) {
 
   test(`early flush of ${name}: a failure behind a held flight is an alert the client understands`, () => {
     const wire = start(testContext({ earlyFlush: 'never' }))
-    wire.server.operationFailed(wire.signCalls[0]?.id ?? 0)
+    wire.server.privateKeyFailed(wire.signCalls[0]?.id ?? 0)
     wire.answered.add(wire.signCalls[0]?.id ?? 0)
     assertRefused(wire.run(), 'internal_error', { signCalls: 1, encrypted: name === 'TLS 1.3' })
   })

@@ -1,7 +1,7 @@
 // Connections that never become one: time limits, limits of number, clients that speak something else.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { createServer as createNetServer } from 'node:net'
+import { connect, createServer as createNetServer } from 'node:net'
 import { describe, test } from 'node:test'
 import {
   createServerContext,
@@ -20,8 +20,10 @@ import {
   collect,
   connectTls,
   event,
+  HOST,
   listen,
   localSigner,
+  startHttps,
   startTls,
   type TestServer,
   tlsOptions,
@@ -133,7 +135,7 @@ test('handshake: each way to fail gives its place back', async () => {
   }
   await connectTls(server.port)
   assert.deepEqual(codes(server.failures), [
-    'ERR_TLS_NOT_TLS',
+    'ERR_TLS_HTTP_REQUEST',
     'ERR_TLS_TRANSPORT',
     'ERR_TLS_TRANSPORT',
     'ERR_TLS_HANDSHAKE_TIMEOUT',
@@ -152,7 +154,7 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
-  { name: 'plain HTTP', code: 'ERR_TLS_NOT_TLS', bytes: ascii('GET / HTTP/1.1\r\nHost: a\r\n\r\n') },
+  { name: 'plain HTTP', code: 'ERR_TLS_HTTP_REQUEST', bytes: ascii('GET / HTTP/1.1\r\nHost: a\r\n\r\n') },
   { name: 'SSH', code: 'ERR_TLS_NOT_TLS', bytes: ascii('SSH-2.0-client\r\n') },
   {
     name: 'SSL 2.0',
@@ -244,6 +246,30 @@ test('handshake: a listener of tlsClientError may answer on the TCP socket', asy
   client.socket.destroy()
 })
 
+for (const [kind, start, answer] of [
+  ['an HTTP server', () => startHttps(() => {}), /^HTTP\/1\.1 400 Bad Request\r\n.*HTTPS/s],
+  [
+    'an HTTP server with answerPlainHttp: false',
+    () => startHttps(() => {}, { answerPlainHttp: false }),
+    /^$/,
+  ],
+  ['a TLS server', () => startTls(() => {}), /^$/],
+  [
+    'a TLS server with answerPlainHttp',
+    () => startTls(() => {}, { answerPlainHttp: true }),
+    /^HTTP\/1\.1 400 /,
+  ],
+] as const) {
+  test(`handshake: what a plain HTTP request to ${kind} is answered`, async () => {
+    await using server = await start()
+    const client = connect({ port: server.port, host: HOST })
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello')
+    assert.match((await collect(client)).toString(), answer)
+    assert.deepEqual(codes(server.failures), ['ERR_TLS_HTTP_REQUEST'])
+    client.destroy()
+  })
+}
+
 test('handshake: failures that nobody listens for are nothing', async () => {
   const server = createTlsServer(tlsOptions(), (socket) => socket.end('fine'))
   await using running = await listen(server)
@@ -320,6 +346,7 @@ async function queued(): Promise<Queued> {
     requireCloseNotify: false,
     allowHalfOpen: false,
     releaseWritten: false,
+    answerPlainHttp: false,
     queue,
   }
   const events = {

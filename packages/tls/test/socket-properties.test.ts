@@ -11,6 +11,7 @@ import {
   type ServerOptions,
   startTls,
   type TestServer,
+  until,
 } from './support/socket-server.ts'
 
 interface Pair extends AsyncDisposable {
@@ -58,6 +59,11 @@ test('socket: what was negotiated', async () => {
   assert.deepEqual(socket.getEphemeralKeyInfo(), { type: 'ECDH', name: 'secp256r1' })
   assert.equal((client.getEphemeralKeyInfo() as { name: string }).name, 'prime256v1')
   assert.deepEqual(socket.getPeerCertificate(), {})
+  assert.equal(socket.getPeerX509Certificate(), undefined)
+  assert.equal(socket.getSession(), undefined)
+  assert.deepEqual(socket.getX509Certificate().raw, client.getPeerX509Certificate()?.raw)
+  assert.equal(socket.getCertificate().fingerprint256, client.getPeerCertificate().fingerprint256)
+  assert.equal(socket.connecting, false)
   assert.equal(socket.isSessionReused(), false)
   assert.equal(socket.session.signatureScheme, 'ecdsa_secp256r1_sha256')
   assert.equal(socket.session.usedHelloRetryRequest, false)
@@ -83,10 +89,12 @@ test('socket: addresses are those of the TCP connection, also when it is gone', 
       localPort: client.remotePort,
     },
   )
+  assert.deepEqual(socket.address(), { address: HOST, family: 'IPv4', port: localPort })
   const closed = event(socket, 'close')
   client.resume().end()
   socket.resume()
   await closed
+  assert.deepEqual(socket.address(), {})
   assert.equal(socket.remoteAddress, HOST)
   assert.equal(socket.remotePort, remotePort)
 })
@@ -158,6 +166,27 @@ test('socket: setNoDelay, setKeepAlive, ref and unref reach the TCP socket and c
     ['setKeepAlive', true, 1000],
     ['setKeepAlive', false, 0],
   ])
+})
+
+test('socket: there is no renegotiation, and who asks for it is told so', async () => {
+  await using both = await pair()
+  const { socket } = both
+  socket.disableRenegotiation()
+  assert.equal(socket.renegotiate({}), false)
+  const error = await new Promise<Error & { code?: string }>((resolve) => {
+    assert.equal(socket.renegotiate({}, resolve), false)
+  })
+  assert.equal(error.code, 'ERR_TLS_NO_RENEGOTIATION')
+  assert.equal(socket.destroyed, false)
+})
+
+test('socket: resetAndDestroy resets the connection', async () => {
+  await using both = await pair()
+  const { client, socket } = both
+  const failed = new Promise<NodeJS.ErrnoException>((resolve) => client.once('error', resolve))
+  assert.equal(socket.resetAndDestroy(), socket)
+  assert.equal((await failed).code, 'ECONNRESET')
+  await until(() => socket.destroyed)
 })
 
 test('socket: destroySoon sends what was written, then closes', async () => {

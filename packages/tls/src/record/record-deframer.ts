@@ -1,5 +1,5 @@
 // Cuts a byte stream into records. Knows "not yet complete" from "invalid". RFC 8446 §5.1.
-import { refuse } from '../errors.ts'
+import { refuse, TlsError } from '../errors.ts'
 import {
   ContentType,
   MAX_CIPHERTEXT_BYTES,
@@ -46,7 +46,8 @@ export class RecordDeframer {
   /**
    * The next whole record; undefined when more bytes are needed.
    *
-   * @throws {TlsError} ERR_TLS_UNEXPECTED_MESSAGE, ERR_TLS_RECORD_OVERFLOW, ERR_TLS_NOT_TLS, ERR_TLS_PROTOCOL_VERSION
+   * @throws {TlsError} ERR_TLS_UNEXPECTED_MESSAGE, ERR_TLS_RECORD_OVERFLOW, ERR_TLS_NOT_TLS,
+   * ERR_TLS_HTTP_REQUEST, ERR_TLS_PROTOCOL_VERSION
    */
   next(): TlsRecord | undefined {
     return this.#partial === undefined ? this.#fromChunk() : this.#fromPartial(this.#partial)
@@ -132,7 +133,7 @@ const TLS_MAJOR = 3
 function checkFirstHeader(header: Uint8Array): void {
   if (header[0] === ContentType.handshake && header[1] === TLS_MAJOR) return
   if (HTTP_STARTS.has(String.fromCharCode(...header.subarray(0, 4))))
-    refuse('ERR_TLS_NOT_TLS', 'a plain HTTP request on a TLS port')
+    throw new TlsError('ERR_TLS_HTTP_REQUEST')
   // RFC 6101 appendix E: two bytes of length with the top bit set, then CLIENT-HELLO.
   if (((header[0] as number) & 0x80) !== 0 && header[2] === SSL2_CLIENT_HELLO)
     refuse('ERR_TLS_PROTOCOL_VERSION', 'SSL 2.0 hello')

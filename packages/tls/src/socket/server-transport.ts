@@ -27,6 +27,8 @@ export interface TransportOptions {
   /** Whether a FIN without close_notify is an error (ERR_TLS_TRUNCATED) rather than an end. */
   readonly requireCloseNotify: boolean
   readonly allowHalfOpen: boolean
+  /** Whether a plain HTTP request is told so. */
+  readonly answerPlainHttp: boolean
   /** Whether what is written to the stream may be freed once it is sealed. */
   readonly releaseWritten: boolean
   readonly queue: HandshakeQueue
@@ -51,6 +53,11 @@ const LINGER_MS = 2000
 
 /** How long the last bytes may take to leave, which are at most a socket's high-water mark of 64 kB. */
 const FLUSH_MS = 60_000
+
+const PLAIN_HTTP_TEXT = 'This port speaks HTTPS: the address begins with https://\n'
+const PLAIN_HTTP_ANSWER =
+  'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n' +
+  `Content-Length: ${PLAIN_HTTP_TEXT.length}\r\n\r\n${PLAIN_HTTP_TEXT}`
 
 export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly socket: Socket
@@ -273,10 +280,18 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       this.#settle()
       if (error !== undefined)
         outside(() => this.#events.failed(error, this.socket, this.#connection.serverName))
+      if (error?.code === 'ERR_TLS_HTTP_REQUEST' && this.#options.answerPlainHttp) this.#answerPlainHttp()
       this.#hangUp()
     } else if (error !== undefined && !this.#isOver()) {
       stream.destroy(error)
     }
+  }
+
+  #answerPlainHttp(): void {
+    const { socket } = this
+    // A listener of the failure may have answered in its own way.
+    if (!socket.destroyed && !socket.writableEnded && socket.bytesWritten === 0)
+      socket.write(PLAIN_HTTP_ANSWER)
   }
 
   // ── what the stream asks ────────────────────────────────────────────────────────────────────────────────────────

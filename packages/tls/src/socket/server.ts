@@ -47,6 +47,8 @@ export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> 
   readonly maxHandshakesPerSource?: number
   /** Whether a FIN without close_notify is an error. Default false: HTTP delimits its messages itself. */
   readonly requireCloseNotify?: boolean
+  /** Whether a plain HTTP request on the port is answered with 400. Default: true for HTTP servers. */
+  readonly answerPlainHttp?: boolean
   /** As in `node:net`. Default false. */
   readonly allowHalfOpen?: boolean
   /**
@@ -85,10 +87,15 @@ export function createServer(
 ): HttpServer {
   const server = createHttpServer({ noDelay: true, ...options }, requestListener)
   // http.Server serves each 'connection': let it serve each 'secureConnection' instead, as node:https does.
-  const serveHttp = server.listeners('connection') as ((socket: unknown) => void)[]
+  for (const serve of takeConnectionListeners(server)) server.on('secureConnection', serve)
+  return secure(server, { answerPlainHttp: true, ...options, allowHalfOpen: true })
+}
+
+/** What a server of Node does with each TCP connection; the server does it no more. */
+export function takeConnectionListeners(server: NetServer): ((socket: unknown) => void)[] {
+  const listeners = server.listeners('connection') as ((socket: unknown) => void)[]
   server.removeAllListeners('connection')
-  for (const serve of serveHttp) server.on('secureConnection', serve)
-  return secure(server, { ...options, allowHalfOpen: true })
+  return listeners
 }
 
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
@@ -97,7 +104,8 @@ const DEFAULT_MAX_HANDSHAKES = 4096
 /** Sixteen hosts that only wait cannot fill the places of all; a busy proxy of clients needs far fewer at a time. */
 const DEFAULT_MAX_HANDSHAKES_PER_SOURCE = 256
 
-function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
+/** Makes each accepted connection of `server` a TLS connection. */
+export function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
   checkSigner(options)
   const transport: TransportOptions = {
     context: createServerContext({
@@ -111,6 +119,7 @@ function secure<S extends NetServer>(server: S, options: TlsServerOptions): S {
     signerTimeoutMs: options.signerTimeoutMs ?? DEFAULT_SIGNER_TIMEOUT_MS,
     requireCloseNotify: options.requireCloseNotify ?? false,
     allowHalfOpen: options.allowHalfOpen ?? false,
+    answerPlainHttp: options.answerPlainHttp ?? false,
     releaseWritten: options.releaseWritten ?? false,
     queue,
   }

@@ -1,9 +1,9 @@
 // An established connection as an ordinary Duplex, with the properties that node:http and frameworks look for.
 import type { PeerCertificate } from 'node:tls'
-import type { Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { X509Certificate } from '../crypto-provider.ts'
-import type { TlsErrorCode } from '../errors.ts'
+import { TlsError, type TlsErrorCode } from '../errors.ts'
 import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { ProtocolName, Session } from '../handshake/session.ts'
 import { CIPHER_SUITES12, type CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
@@ -74,6 +74,21 @@ export class TlsSocket extends Duplex {
     return this.#transport.socket.localPort
   }
 
+  /** The local end, as `net.Socket` has it; empty once the connection is gone. */
+  address(): AddressInfo | Record<string, never> {
+    return this.#transport.socket.address()
+  }
+
+  /** It exists since the handshake is done. */
+  get connecting(): false {
+    return false
+  }
+
+  /** Idle milliseconds, as set by {@link setTimeout}. */
+  get timeout(): number | undefined {
+    return this.#transport.socket.timeout
+  }
+
   /** Bytes on the wire, records and handshake included. */
   get bytesRead(): number {
     return this.#transport.socket.bytesRead
@@ -120,8 +135,31 @@ export class TlsSocket extends Duplex {
     return Buffer.from(this.#transport.exportKeyingMaterial(label, context, length).buffer)
   }
 
+  /** Our certificate, as an object of `node:tls`. */
+  getCertificate(): ReturnType<X509Certificate['toLegacyObject']> {
+    return this.getX509Certificate().toLegacyObject()
+  }
+
+  getX509Certificate(): X509Certificate {
+    return new X509Certificate(this.session.credential.chain[0] as Uint8Array)
+  }
+
+  /** Sessions are kept by clients, in tickets: there is none to be had here. */
+  getSession(): undefined {
+    return undefined
+  }
+
   isSessionReused(): boolean {
     return this.session.isResumed
+  }
+
+  /** There is no renegotiation to disable: RFC 9325 §3.5. */
+  disableRenegotiation(): void {}
+
+  /** Refuses: `false`, and the callback is told why. */
+  renegotiate(_options: object, callback?: (error: Error) => void): false {
+    if (callback !== undefined) process.nextTick(callback, new TlsError('ERR_TLS_NO_RENEGOTIATION'))
+    return false
   }
 
   /** As `net.Socket.setTimeout`: `timeout` is emitted after so many idle milliseconds; nothing is closed. */
@@ -154,6 +192,12 @@ export class TlsSocket extends Duplex {
 
   unref(): this {
     this.#transport.socket.unref()
+    return this
+  }
+
+  /** As `net.Socket.resetAndDestroy`: the client gets a RST. */
+  resetAndDestroy(): this {
+    this.#transport.socket.resetAndDestroy()
     return this
   }
 
