@@ -12,6 +12,7 @@ import {
 } from '@latchkey/tls'
 import { HandshakeQueue } from '../src/socket/handshake-queue.ts'
 import { ServerTransport } from '../src/socket/server-transport.ts'
+import { TimerWheel } from '../src/socket/timer-wheel.ts'
 import { ascii } from './support/bytes.ts'
 import type { Hello } from './support/client-hello.ts'
 import { testCredential } from './support/harness.ts'
@@ -347,6 +348,7 @@ async function queued(): Promise<Queued> {
     allowHalfOpen: false,
     releaseWritten: false,
     answerPlainHttp: false,
+    timers: new TimerWheel(),
     queue,
   }
   const events = {

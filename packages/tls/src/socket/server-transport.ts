@@ -1,4 +1,4 @@
-// Binds one net.Socket to one ServerConnection: timers, the signer call, back-pressure, closing. The Duplex is made only
+// Binds one net.Socket to one ServerConnection: deadlines, the signer call, back-pressure, closing. The Duplex is made only
 // when the handshake is done, so a client that never finishes costs no stream.
 //
 // What may cross: the private-key operation and its deadline (whichever comes first wins: the connection takes one answer
@@ -14,6 +14,7 @@ import type { ServerContext } from '../server-context.ts'
 import type { PrivateKeyOperation, Signer } from '../signer/signer.ts'
 import type { HandshakeQueue } from './handshake-queue.ts'
 import { release } from './release.ts'
+import type { Deadline, TimerWheel } from './timer-wheel.ts'
 import { type SecureTransport, TlsSocket } from './tls-socket.ts'
 
 export interface TransportOptions {
@@ -32,6 +33,7 @@ export interface TransportOptions {
   /** Whether what is written to the stream may be freed once it is sealed. */
   readonly releaseWritten: boolean
   readonly queue: HandshakeQueue
+  readonly timers: TimerWheel
 }
 
 export interface TransportEvents {
@@ -65,11 +67,11 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   readonly #events: TransportEvents
   // Made when it is first needed: a burst of accepts is one turn of the event loop, so an accept must be cheap.
   #lazyConnection: ServerConnection | undefined
-  readonly #startedAt = Date.now()
+  readonly #startedAt = performance.now()
   #stream: TlsSocket | undefined
-  #handshakeTimer: NodeJS.Timeout | undefined
-  #lingerTimer: NodeJS.Timeout | undefined
-  #operation: { readonly abort: AbortController; timer: NodeJS.Timeout | undefined } | undefined
+  #handshakeDeadline: Deadline | undefined
+  #lingerDeadline: Deadline | undefined
+  #operation: { readonly abort: AbortController; readonly deadline: Deadline } | undefined
   // Chunks that wait for their turn; the socket is paused meanwhile, so there are few.
   #delayed: Uint8Array[] | undefined
   #afterDrain: ((error?: Error | null) => void) | undefined
@@ -89,7 +91,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     this.#options = options
     this.#events = events
     const { helloTimeoutMs = DEFAULT_HELLO_TIMEOUT_MS, handshakeTimeoutMs } = options
-    this.#handshakeTimer = setTimeout(this.#onHelloTime, Math.min(helloTimeoutMs, handshakeTimeoutMs))
+    this.#setHandshakeDeadline(Math.min(helloTimeoutMs, handshakeTimeoutMs))
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('error', this.#onError)
@@ -107,14 +109,22 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
 
   // ── the socket ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Thousands that are late at the same time take turns to hang up, as they do to shake hands. */
+  #setHandshakeDeadline(ms: number): void {
+    const { timers, queue } = this.#options
+    this.#handshakeDeadline = timers.set(ms, () => queue.run(this.#onHandshakeTime))
+  }
+
   /** Who has said hello in time gets what is left of the handshake's time. */
-  readonly #onHelloTime = (): void => {
-    const leftMs = this.#startedAt + this.#options.handshakeTimeoutMs - Date.now()
-    if (this.#connection.hasReceivedHello && leftMs > 0) {
-      this.#handshakeTimer = setTimeout(this.#onHelloTime, leftMs)
-    } else {
-      this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT')
-    }
+  readonly #onHandshakeTime = (): void => {
+    if (this.#isSettled) return
+    const leftMs = this.#handshakeLeftMs()
+    if (this.#connection.hasReceivedHello && leftMs > 0) this.#setHandshakeDeadline(leftMs)
+    else this.#connection.fail('ERR_TLS_HANDSHAKE_TIMEOUT')
+  }
+
+  #handshakeLeftMs(): number {
+    return this.#startedAt + this.#options.handshakeTimeoutMs - performance.now()
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
@@ -156,7 +166,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
 
   readonly #onClose = (): void => {
     this.#connection.fail('ERR_TLS_TRANSPORT', 'the connection was closed')
-    this.#clearTimers()
+    this.#cancelDeadlines()
     this.#releaseWriter()
     if (!this.#isOver()) this.#stream?.destroy()
   }
@@ -199,15 +209,12 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   privateKeyOperation(id: number, operation: PrivateKeyOperation): void {
-    const { signerTimeoutMs, handshakeTimeoutMs } = this.#options
+    const { signerTimeoutMs, timers } = this.#options
     const abort = new AbortController()
-    const timeoutMs = Math.max(
-      1,
-      Math.min(signerTimeoutMs, this.#startedAt + handshakeTimeoutMs - Date.now()),
-    )
+    const timeoutMs = Math.max(1, Math.min(signerTimeoutMs, this.#handshakeLeftMs()))
     let answer: Uint8Array | Promise<Uint8Array>
     try {
-      answer = this.#ask(operation, Date.now() + timeoutMs, abort.signal)
+      answer = this.#ask(operation, Math.floor(Date.now() + timeoutMs), abort.signal)
     } catch (cause) {
       this.#connection.privateKeyFailed(id, cause)
       return
@@ -216,11 +223,11 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       this.#answer(id, answer)
       return
     }
-    const timer = setTimeout(() => {
+    const deadline = timers.set(timeoutMs, () => {
       this.#connection.privateKeyFailed(id, undefined, 'ERR_TLS_SIGNER_TIMEOUT')
       abort.abort()
-    }, timeoutMs)
-    this.#operation = { abort, timer }
+    })
+    this.#operation = { abort, deadline }
     // Of what is no promise (a signer in JavaScript can return anything) it makes one.
     Promise.resolve(answer).then(
       (given) => this.#answerCame(() => this.#answer(id, given)),
@@ -245,7 +252,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   #answerCame(go: () => void): void {
-    clearTimeout(this.#operation?.timer)
+    this.#options.timers.cancel(this.#operation?.deadline)
     this.#operation = undefined
     if (!this.#connection.isClosed) this.#options.queue.run(go)
   }
@@ -253,7 +260,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   cancelPrivateKeyOperation(): void {
     const operation = this.#operation
     this.#operation = undefined
-    clearTimeout(operation?.timer)
+    this.#options.timers.cancel(operation?.deadline)
     operation?.abort.abort()
   }
 
@@ -323,7 +330,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   destroy(): void {
     // No close_notify: what breaks off must not look complete (RFC 8446 §6.1).
     this.#connection.fail('ERR_TLS_TRANSPORT', 'the stream was destroyed')
-    this.#clearTimers()
+    this.#cancelDeadlines()
     this.socket.destroy()
   }
 
@@ -332,7 +339,7 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   #settle(): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    clearTimeout(this.#handshakeTimer)
+    this.#options.timers.cancel(this.#handshakeDeadline)
     this.#events.settled()
   }
 
@@ -355,14 +362,15 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   }
 
   #letGoIn(timeoutMs: number | undefined): void {
-    clearTimeout(this.#lingerTimer)
+    const { timers } = this.#options
+    timers.cancel(this.#lingerDeadline)
     if (timeoutMs === undefined || this.socket.destroyed) return
-    this.#lingerTimer = setTimeout(() => (this.#stream ?? this.socket).destroy(), timeoutMs).unref()
+    this.#lingerDeadline = timers.set(timeoutMs, () => (this.#stream ?? this.socket).destroy())
   }
 
-  #clearTimers(): void {
-    clearTimeout(this.#handshakeTimer)
-    clearTimeout(this.#lingerTimer)
+  #cancelDeadlines(): void {
+    this.#options.timers.cancel(this.#handshakeDeadline)
+    this.#options.timers.cancel(this.#lingerDeadline)
     this.cancelPrivateKeyOperation()
   }
 }

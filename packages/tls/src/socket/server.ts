@@ -19,6 +19,7 @@ import { TicketSealer } from '../ticket/ticket-sealer.ts'
 import type { Signer } from '../signer/signer.ts'
 import { HandshakeQueue } from './handshake-queue.ts'
 import { ServerTransport, type TransportOptions } from './server-transport.ts'
+import { TimerWheel } from './timer-wheel.ts'
 import type { TlsSocket } from './tls-socket.ts'
 
 export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> {
@@ -58,8 +59,9 @@ export interface TlsServerOptions extends Omit<ServerContextOptions, 'tickets'> 
   readonly releaseWritten?: boolean
 }
 
-/** All listeners of a process share the event loop, so they share the budget of a turn. */
+/** All listeners of a process share the event loop, so they share the budget of a turn, and its one timer. */
 const queue = new HandshakeQueue()
+const timers = new TimerWheel()
 
 /**
  * A TCP server whose connections are TLS: emits `secureConnection` (TlsSocket) once a handshake is done, and
@@ -122,6 +124,7 @@ export function secure<S extends NetServer>(server: S, options: TlsServerOptions
     answerPlainHttp: options.answerPlainHttp ?? false,
     releaseWritten: options.releaseWritten ?? false,
     queue,
+    timers,
   }
   const slots = new HandshakeSlots({
     total: options.maxHandshakes ?? DEFAULT_MAX_HANDSHAKES,
