@@ -21,7 +21,9 @@ describe('shell', () => {
   })
 
   test('what a listener throws is an uncaught exception, and no error of the connection', () => {
-    assert.deepEqual(report.uncaught, ['secureConnection', 'data', 'close', 'tlsClientError'])
+    // On a busy machine the client's first data may come together with its Finished.
+    const expected = ['secureConnection', 'data', 'close', 'tlsClientError']
+    assert.deepEqual(report.uncaught.toSorted(), expected.toSorted())
     assert.deepEqual(report.streamErrors, [])
   })
 
