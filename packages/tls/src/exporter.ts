@@ -47,11 +47,15 @@ const MAX_EXPORTED_BYTES = 255 * 32
 const NONE = new Uint8Array(0)
 const encoder = new TextEncoder()
 
-/** The bytes of a label. @throws {RangeError} if they are none, or more than 128. */
-export function exporterLabel(label: string): Uint8Array {
+/**
+ * The bytes of a label. `least`: RFC 5705 asks for none, `HkdfLabel.label<7..255>` of RFC 8446 for one.
+ *
+ * @throws {RangeError} if they are fewer, or more than 128.
+ */
+export function exporterLabel(label: string, least: 0 | 1): Uint8Array {
   const bytes = encoder.encode(label)
-  if (bytes.length === 0 || bytes.length > MAX_LABEL_BYTES)
-    throw new RangeError(`an exporter label has 1 to ${MAX_LABEL_BYTES} bytes, not ${bytes.length}`)
+  if (bytes.length < least || bytes.length > MAX_LABEL_BYTES)
+    throw new RangeError(`an exporter label has ${least} to ${MAX_LABEL_BYTES} bytes, not ${bytes.length}`)
   return bytes
 }
 
@@ -89,7 +93,7 @@ export function exportKeyingMaterial({
   readonly context?: Uint8Array
   readonly length: number
 }): Uint8Array {
-  exporterLabel(label)
+  exporterLabel(label, 1)
   exportedLength(length)
   const derived = expandLabel(secret, label, digest(hash, NONE), secret.length)
   const material = expandLabel(derived, 'exporter', digest(hash, context), length)

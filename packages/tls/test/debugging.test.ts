@@ -79,6 +79,15 @@ test('TLS 1.2: the key log has the master secret, and keying material is what th
   assert.ok(!inspect(wire.server, { depth: 9, showHidden: true }).includes(toHex(masterSecret)))
 })
 
+test('an exporter label may be empty in TLS 1.2, where nothing forbids it, and not in TLS 1.3', () => {
+  const wire = new Wire12().start()
+  const { masterSecret, serverRandom, hello } = wire.client
+  const expected = prf('sha256', masterSecret, '', concat(hello.random, serverRandom), 40)
+  assert.equal(toHex(wire.server.exportKeyingMaterial('', undefined, 40)), toHex(expected))
+  // RFC 8446 §7.1: `label<7..255>` of HkdfLabel, of which `tls13 ` is six.
+  assert.throws(() => new Wire().start().server.exportKeyingMaterial('', undefined, 40), RangeError)
+})
+
 test('TLS 1.2 without extended_master_secret exports nothing', () => {
   const wire = new Wire12({ hasExtendedMasterSecret: false }).start()
   assert.equal(wire.establishedCount, 1)

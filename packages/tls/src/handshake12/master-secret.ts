@@ -142,7 +142,7 @@ export class MasterSecret {
     const secret = new Uint8Array(this.#secret)
     return {
       export: (label, context, length) => {
-        const seed = new Writer(256).opaque(exporterLabel(label)).opaque(client).opaque(server)
+        const seed = new Writer(256).opaque(exporterLabel(label, 0)).opaque(client).opaque(server)
         if (context !== undefined) seed.opaque16(context)
         return pHash(kdf, secret, seed.finish(), exportedLength(length))
       },
