@@ -62,6 +62,8 @@ const GREETING = Buffer.from('hello')
 
 /** Answers each byte with its complement, until the runner has said all it has to say. */
 export function exchange(stream: TlsSocket, settings: Settings): void {
+  const exportBytes = settings['-export-keying-material'] ?? 0
+  if (exportBytes > 0) stream.write(keyingMaterial(stream, exportBytes, settings))
   if (settings['-shim-writes-first'] === true) stream.write(GREETING)
   if (settings['-shim-shuts-down'] === true) {
     stream.end()
@@ -70,4 +72,13 @@ export function exchange(stream: TlsSocket, settings: Settings): void {
     stream.on('data', (chunk: Uint8Array) => stream.write(chunk.map((byte) => byte ^ 0xff)))
     stream.once('end', () => stream.end())
   }
+}
+
+function keyingMaterial(stream: TlsSocket, bytes: number, settings: Settings): Uint8Array {
+  const context = settings['-use-export-context'] === true ? settings['-export-context'] : undefined
+  return stream.exportKeyingMaterial(
+    bytes,
+    settings['-export-label'] ?? '',
+    context === undefined ? undefined : Buffer.from(context),
+  )
 }

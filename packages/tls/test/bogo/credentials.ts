@@ -10,8 +10,12 @@ import {
   SIGNATURE_SCHEMES,
   type SignatureSchemeName,
   type Signer,
+  type Staples,
+  TlsError,
 } from '@latchkey/tls'
+import { CertificateMessages } from '../../src/credential/certificate-messages.ts'
 import { openDelegatedCredential } from '../../src/credential/delegation.ts'
+import { readSctList } from '../../src/credential/stapling.ts'
 import { type CredentialSettings, type Settings, Unimplemented } from './flags.ts'
 
 export interface Credentials {
@@ -51,10 +55,9 @@ function load(settings: CredentialSettings): Loaded {
   const chain = readFileSync(settings['-cert-file'] ?? '', 'utf8')
   const privateKey = createPrivateKey(readFileSync(settings['-key-file'] ?? '', 'utf8'))
   const schemes = settings['-signing-prefs']?.map(schemeName)
-  const credential = loadCredential({ chain, ...(schemes === undefined ? {} : { schemes }) })
+  const credential = withStaples(loadCredential({ chain, ...(schemes && { schemes }) }), settings)
   const delegation = settings['-delegated-credential']
-  if (delegation !== undefined)
-    return loadDelegated(credential, Buffer.from(delegation, 'base64'), privateKey)
+  if (delegation !== undefined) return loadDelegated(credential, delegation, privateKey)
   return { credential, privateKey, publicKey: createPublicKey(privateKey) }
 }
 
@@ -65,8 +68,30 @@ function load(settings: CredentialSettings): Loaded {
  */
 function loadDelegated(credential: Credential, encoded: Uint8Array, privateKey: KeyObject): Loaded {
   const delegated = [openDelegatedCredential({ credential, encoded, privateKey })]
-  const forNothingElse = { ...credential, schemes: [], tls12: { ...credential.tls12, schemes: [] } }
+  // Without schemes an RSA key would still do for RSA key exchange.
+  const tls12 = { ...credential.tls12, authentication: 'ecdsa', schemes: [] } as const
+  const forNothingElse = { ...credential, schemes: [], tls12 }
   return { credential: forNothingElse, privateKey, publicKey: createPublicKey(privateKey), delegated }
+}
+
+/**
+ * The runner staples bytes to see them come back: `loadCredential` would refuse them, as what is no OCSP response, and as
+ * timestamps of a version that nobody knows. A list of timestamps that is none is refused here too.
+ */
+function withStaples(credential: Credential, settings: CredentialSettings): Credential {
+  const { '-ocsp-response': ocsp, '-signed-cert-timestamps': sct } = settings
+  if (ocsp === undefined && sct === undefined) return credential
+  if (sct !== undefined) checkSctList(sct)
+  const staples: Staples = { ...(ocsp && { ocsp }), ...(sct && { sct }) }
+  return { ...credential, staples, certificateMessages: new CertificateMessages(credential.chain, staples) }
+}
+
+function checkSctList(sct: Uint8Array): void {
+  try {
+    readSctList(sct)
+  } catch (error) {
+    if (!(error instanceof TlsError && /timestamp of version \d+$/.test(error.detail ?? ''))) throw error
+  }
 }
 
 function schemeName(code: number): SignatureSchemeName {

@@ -33,6 +33,10 @@ const FLAGS = {
   '-shim-writes-first': 'nothing',
   '-shim-shuts-down': 'nothing',
   '-check-close-notify': 'nothing',
+  '-export-keying-material': 'number',
+  '-export-label': 'text',
+  '-export-context': 'text',
+  '-use-export-context': 'nothing',
 
   '-expect-version': 'number',
   '-expect-advertised-alpn': 'text',
@@ -58,6 +62,8 @@ const ALWAYS_SO: Readonly<Record<string, Kind>> = {
   '-expect-no-session-id': 'nothing', // there is no cache of sessions
   '-implicit-handshake': 'nothing', // a stream needs nobody to start its handshake
   '-install-ddos-callback': 'nothing', // the certificate store is asked at the same place
+  '-install-cert-compression-algs': 'nothing', // of the runner's making: as if we knew none in common
+  '-install-one-cert-compression-alg': 'number',
   '-no-op-extra-handshake': 'nothing',
   '-quic-use-legacy-codepoint': 'number',
   '-read-with-unfinished-write': 'nothing', // reading and writing do not wait for each other
@@ -75,17 +81,21 @@ const CREDENTIAL_FLAGS = {
   '-cert-file': 'text',
   '-key-file': 'text',
   '-signing-prefs': 'list',
-  '-delegated-credential': 'text',
+  '-ocsp-response': 'base64',
+  '-signed-cert-timestamps': 'base64',
+  '-delegated-credential': 'base64',
 } as const
 
-type Kind = 'nothing' | 'number' | 'text' | 'list'
+type Kind = 'nothing' | 'number' | 'text' | 'list' | 'base64'
 type Value<K extends Kind> = K extends 'nothing'
   ? true
   : K extends 'number'
     ? number
     : K extends 'text'
       ? string
-      : readonly number[]
+      : K extends 'base64'
+        ? Uint8Array
+        : readonly number[]
 type Values<T extends Record<string, Kind>> = { readonly [Name in keyof T]?: Value<T[Name]> }
 
 export type CredentialSettings = Values<typeof CREDENTIAL_FLAGS>
@@ -144,6 +154,7 @@ function kindOf(name: string): Kind {
   return kind
 }
 
-function valueOf(kind: Kind, text: string): number | string {
+function valueOf(kind: Kind, text: string): number | string | Uint8Array {
+  if (kind === 'base64') return Buffer.from(text, 'base64')
   return kind === 'text' ? text : Number(text)
 }

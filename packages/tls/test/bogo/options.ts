@@ -42,8 +42,8 @@ export function serverOptions(settings: Settings, credentials: Credentials, flee
     alpnProtocols: alpnProtocols(settings),
     requireCloseNotify: settings['-check-close-notify'] === true,
     allowHalfOpen: true,
-    groups: curves === undefined ? DEFAULT_GROUPS : groupsOf(curves),
-    ...(cipher === undefined ? {} : { cipherSuites12: cipher.split(':').map(suiteName) }),
+    ...(curves === undefined ? {} : { groups: groupsOf(curves) }),
+    cipherSuites12: cipher === undefined ? ALL_SUITES : cipher.split(':').map(suiteName),
   }
 }
 
@@ -77,6 +77,11 @@ function later(signer: Signer): Signer {
       await new Promise(setImmediate)
       return signer.sign(request, signal)
     },
+    async decryptPremaster(request, signal) {
+      await new Promise(setImmediate)
+      if (signer.decryptPremaster === undefined) throw new Error('a signer that does not decrypt')
+      return signer.decryptPremaster(request, signal)
+    },
   }
 }
 
@@ -99,20 +104,20 @@ function alpnProtocols(settings: Settings): string[] {
   return protocol === undefined || settings['-decline-alpn'] === true ? [] : [protocol]
 }
 
-/** Those of the engine, and one that must be asked for there and not in BoringSSL. */
-const DEFAULT_GROUPS = Object.keys(NAMED_GROUPS) as GroupName[]
-
 /** Those that the engine has: where BoringSSL's list is of curves of certificates too, the others matter to nobody. */
 function groupsOf(codes: readonly number[]): GroupName[] {
-  const known = codes.flatMap((code) => DEFAULT_GROUPS.filter((name) => NAMED_GROUPS[name].code === code))
+  const names = Object.keys(NAMED_GROUPS) as GroupName[]
+  const known = codes.flatMap((code) => names.filter((name) => NAMED_GROUPS[name].code === code))
   if (known.length === 0) throw new Unimplemented(`groups ${codes.join()}`)
   return known
 }
 
+/** With RSA key exchange, which must be asked for here and not in BoringSSL. */
+const ALL_SUITES = Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]
+
 /** The runner names suites of TLS 1.2, by the names of OpenSSL. */
 function suiteName(openSslName: string): CipherSuite12Name {
-  const names = Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]
-  const name = names.find((candidate) => CIPHER_SUITES12[candidate].openSslName === openSslName)
+  const name = ALL_SUITES.find((candidate) => CIPHER_SUITES12[candidate].openSslName === openSslName)
   if (name === undefined) throw new Unimplemented(`-cipher ${openSslName}`)
   return name
 }

@@ -34,7 +34,7 @@ export function report(results: Results, names: readonly string[] | undefined, r
   return { passed: started('PASS'), failed: started('FAIL'), unimplemented: started('SKIP'), skipped }
 }
 
-/** Go's filepath.Match, as far as skipped.json uses it: `*`, and `[^M]` for any character but M. */
+/** Go's filepath.Match, as far as skipped.json uses it: `*`, and classes as `[^M]`, any character but M. */
 function regexOf(pattern: string): RegExp {
   const literal = (text: string): string => text.replaceAll(/[.+?${}()|\\]/g, String.raw`\$&`)
   return new RegExp(`^${pattern.split('*').map(literal).join('.*')}$`)
