@@ -1,8 +1,9 @@
-// Fuzzes what parses bytes from strangers: the wire framer and the ClientHello, one million inputs each by default.
+// Fuzzes what parses bytes from strangers: the wire framer, the ClientHello, a connection, one million inputs each by
+// default; and client certificates, a tenth of that, because OpenSSL parses each.
 //   node scripts/fuzz.ts [count] [seed]
 // A finding prints the seed and the input; the same seed gives the same inputs.
 import { readFileSync } from 'node:fs'
-import { fuzzClientHello, fuzzServerConnection } from '@latchkey/tls/fuzz'
+import { fuzzClientCertificate, fuzzClientHello, fuzzServerConnection } from '@latchkey/tls/fuzz'
 import { fuzzFramer, runFuzz } from '@latchkey/wire/fuzz'
 
 const count = Number(process.argv[2] ?? 1_000_000)
@@ -15,16 +16,27 @@ const { hellos } = JSON.parse(readFileSync(recorded, 'utf8')) as { hellos: { rec
 const records = hellos.map(({ recordsHex }) => new Uint8Array(Buffer.from(recordsHex, 'hex')))
 const bodies = records.map((bytes) => bytes.subarray(RECORD_HEADER + HANDSHAKE_HEADER))
 
+const trace = new URL('../packages/tls/test/vectors/rfc8448-client-authentication.json', import.meta.url)
+const { messages } = JSON.parse(readFileSync(trace, 'utf8')) as { messages: Record<string, string> }
+const certificates = ['certificate', 'clientCertificate'].map((name) =>
+  new Uint8Array(Buffer.from(messages[name] ?? '', 'hex')).subarray(HANDSHAKE_HEADER),
+)
+
 const targets = [
   { name: 'wire framer', run: { target: fuzzFramer } },
   { name: 'ClientHello parser', run: { target: fuzzClientHello, corpus: bodies } },
   { name: 'TLS server connection', run: { target: fuzzServerConnection, corpus: records } },
+  {
+    name: 'client certificate',
+    run: { target: fuzzClientCertificate, corpus: certificates, count: Math.ceil(count / 10) },
+  },
 ]
 for (const { name, run } of targets) {
   const startedAt = performance.now()
-  const { bytes } = runFuzz({ count, seed, ...run })
+  const options = { count, seed, ...run }
+  const { bytes } = runFuzz(options)
   const seconds = (performance.now() - startedAt) / 1000
   console.log(
-    `${name}: ${count} inputs, ${bytes} bytes, seed ${seed}, ${seconds.toFixed(1)} s: values and our errors only`,
+    `${name}: ${options.count} inputs, ${bytes} bytes, seed ${seed}, ${seconds.toFixed(1)} s: values and our errors only`,
   )
 }

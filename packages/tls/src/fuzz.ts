@@ -1,4 +1,8 @@
 // Fuzz entry points: each takes bytes and returns; an exception is a bug.
+import { DecodeError } from '@latchkey/core'
+import { certificateSubject, hasSoundSignatureAlgorithm } from './client-certificate/certificate-fields.ts'
+import { createClientCaPolicy } from './client-certificate/client-ca-policy.ts'
+import { authorizeClient, readClientCertificate } from './client-certificate/client-certificate.ts'
 import { createCertificateStore } from './credential/certificate-store.ts'
 import { TlsError } from './errors.ts'
 import { readClientHello } from './handshake/client-hello.ts'
@@ -11,6 +15,22 @@ export function fuzzClientHello(body: Uint8Array): void {
     readClientHello(body)
   } catch (error) {
     if (!(error instanceof TlsError)) throw error
+  }
+}
+
+const policy = createClientCaPolicy({ rejectUnauthorized: false })
+
+/** A client's Certificate of TLS 1.3, its body, is read and judged, or refused with a TlsError. */
+export function fuzzClientCertificate(body: Uint8Array): void {
+  try {
+    const chain = readClientCertificate(body)
+    if (chain.length > 0) authorizeClient(chain, policy, 0)
+    for (const der of chain) {
+      certificateSubject(der)
+      hasSoundSignatureAlgorithm(der)
+    }
+  } catch (error) {
+    if (!(error instanceof TlsError || error instanceof DecodeError)) throw error
   }
 }
 

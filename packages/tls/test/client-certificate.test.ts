@@ -15,7 +15,7 @@ import {
 import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
 import { toHex, u8 } from './support/bytes.ts'
 import { type ClientCertificate, clientCertificate } from './support/client-certificate.ts'
-import { EXTENSION, SCHEME } from './support/code-points.ts'
+import { EXTENSION, RSA_SUITE12, SCHEME } from './support/code-points.ts'
 import { establishedWire, type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished } from './support/outcome.ts'
 
@@ -222,4 +222,22 @@ test('TLS 1.2: a client that showed a certificate gets an empty ticket at most',
   assert.equal(full.session.authorized, true)
   const refused = new Wire12({ context: contextOf(required), session }).start()
   assert.equal(refused.error?.code, 'ERR_TLS_HANDSHAKE_FAILURE')
+})
+
+test('TLS 1.2: a client certificate with RSA key exchange, while the premaster secret is decrypted elsewhere', () => {
+  const name = 'TLS_RSA_WITH_AES_128_GCM_SHA256'
+  const context = testContext({
+    kinds: ['rsa2048'],
+    cipherSuites12: [name],
+    clientCertificates: () => required,
+  })
+  for (const signing of ['at once', 'after'] as const) {
+    for (const certificate of certificates.values()) {
+      const hello = { suites: [RSA_SUITE12[name]] }
+      const wire = new Wire12({ context, signing, certificate, hello }).start()
+      assertEstablished(wire)
+      assert.equal(wire.session?.authorized, true)
+      assert.equal(wire.decryptCalls.length, 1)
+    }
+  }
 })
