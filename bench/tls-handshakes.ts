@@ -11,6 +11,7 @@ interface Row {
   readonly id: string
   readonly about: string
   readonly load: Omit<Load, 'count'>
+  readonly throughFfi?: boolean
   readonly note: string
 }
 
@@ -38,6 +39,20 @@ const ROWS: readonly Row[] = [
     note: SAME_JOB + SAME_TICKETS,
   },
   {
+    id: 'tls13-full-ffi',
+    about: 'full TLS 1.3 handshakes a second of server CPU, ours through the FFI against node:tls',
+    load: { work: 'full' },
+    throughFfi: true,
+    note: `${SAME_JOB}${SAME_TICKETS}Ours with useOpenSslPrimitives(), which is opt-in. `,
+  },
+  {
+    id: 'tls13-resumed-ffi',
+    about: 'resumed TLS 1.3 handshakes a second of server CPU, ours through the FFI against node:tls',
+    load: { work: 'resumed' },
+    throughFfi: true,
+    note: `${SAME_JOB}${SAME_TICKETS}Ours with useOpenSslPrimitives(), which is opt-in. `,
+  },
+  {
     id: 'tls12-full',
     about: 'full TLS 1.2 handshakes a second of server CPU, ours against node:tls',
     load: { work: 'full', version: 'TLSv1.2' },
@@ -48,11 +63,11 @@ const ROWS: readonly Row[] = [
 /** As many as node:tls. */
 const GOAL = 1
 
-export const tlsHandshakes: readonly Bench[] = ROWS.map(({ id, about, load, note }) => ({
+export const tlsHandshakes: readonly Bench[] = ROWS.map(({ id, about, load, throughFfi, note }) => ({
   id,
   about,
   async run() {
-    await using servers = await startTlsServers()
+    await using servers = await startTlsServers(throughFfi === true ? { ours: { throughFfi } } : {})
     await servers.load('ours', { ...load, count: WARM_UP })
     await servers.load('peer', { ...load, count: WARM_UP })
     const perCpuSecond = async (side: 'ours' | 'peer'): Promise<number> =>

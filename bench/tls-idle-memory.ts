@@ -6,7 +6,7 @@ import { type Side, startTlsServers } from './support/tls-servers.ts'
 const ROUNDS = 3
 const CONNECTIONS = 5000
 /** Code and pools are there before the first figure is taken. */
-const WARM_UP = 1000
+const WARM_UP = 2000
 const KILOBYTE = 1000
 
 export const tlsIdleMemory: Bench = {

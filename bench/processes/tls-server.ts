@@ -14,6 +14,7 @@ import {
   createTlsServer,
   loadCredential,
   type Signer,
+  useOpenSslPrimitives,
 } from '@latchkey/tls'
 import { answerParent } from '../../test/support/child-side.ts'
 
@@ -23,6 +24,8 @@ export interface TlsServerStart {
   readonly privateKeyPem: string
   /** Whether each connection gets a byte as soon as it is secure, and as many as it then asks for. */
   readonly serves?: boolean
+  /** Whether our engine computes through the FFI; see the README of @latchkey/tls. Default false. */
+  readonly throughFfi?: boolean
   /** How long our signer takes to answer, as one does that is elsewhere. Default 0: in the same turn. */
   readonly signerDelayMs?: number
 }
@@ -50,6 +53,7 @@ answerParent(async (question: TlsServerStart | { readonly memory: true } | { rea
 })
 
 function latchkeyServer(start: TlsServerStart): Server {
+  if (start.throughFfi === true && !useOpenSslPrimitives()) throw new Error('no OpenSSL through the FFI')
   const certificates = createCertificateStore({
     hosts: [],
     default: [loadCredential({ chain: start.certificatePem })],

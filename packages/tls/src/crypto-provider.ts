@@ -30,9 +30,39 @@ export { createHash, X509Certificate }
 export type HashName = 'sha256' | 'sha384'
 export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'
 
+/**
+ * What a handshake and a record call most, and what an implementation over another library may take over
+ * (openssl-primitives.ts).
+ */
+export interface Primitives {
+  digest(name: HashName, data: Uint8Array): Uint8Array
+  digestInto(target: Uint8Array, offset: number, name: HashName, data: Uint8Array): void
+  generateX25519(): EphemeralKey
+  seal(
+    out: Uint8Array[],
+    name: AeadName,
+    parameters: AeadParameters,
+    head: Uint8Array,
+    plaintext: Uint8Array,
+  ): void
+  open(name: AeadName, parameters: AeadParameters, sealed: Uint8Array): Uint8Array | undefined
+}
+
+/** Of one sealed message. A nonce must not repeat under one key. */
+export interface AeadParameters {
+  readonly key: AeadKey
+  readonly nonce: Uint8Array
+  readonly additionalData: Uint8Array
+}
+
+/** Changes who computes, for all of this process, from now on. Both must give the same results. */
+export function usePrimitives(others: Primitives): void {
+  primitives = others
+}
+
 /** The digest of `data` in one call: a third of the cost of a Hash object. The caller owns the result. */
 export function digest(name: HashName, data: Uint8Array): Uint8Array {
-  return hashOnce(name, data, 'buffer')
+  return primitives.digest(name, data)
 }
 
 /**
@@ -41,7 +71,7 @@ export function digest(name: HashName, data: Uint8Array): Uint8Array {
  * a secret key.
  */
 export function digestInto(target: Uint8Array, offset: number, name: HashName, data: Uint8Array): void {
-  latin1Write.call(target, hashOnce(name, data, 'latin1'), offset)
+  primitives.digestInto(target, offset, name, data)
 }
 
 /** What Buffer.write(text, offset, 'latin1') calls after its checks: it takes any typed array; the typings leave it out. */
@@ -111,9 +141,24 @@ type CreateAeadDecipher = (
   options: typeof AEAD_OPTIONS,
 ) => import('node:crypto').DecipherGCM
 const AEAD_OPTIONS = { authTagLength: TAG_BYTES } as const
-export const createAeadCipher = createCipheriv as unknown as CreateAeadCipher
-export const createAeadDecipher = createDecipheriv as unknown as CreateAeadDecipher
-export { AEAD_OPTIONS }
+const createAeadCipher = createCipheriv as unknown as CreateAeadCipher
+const createAeadDecipher = createDecipheriv as unknown as CreateAeadDecipher
+
+/** Appends `head` and behind it ciphertext ‖ tag of `plaintext`, in one piece or several. */
+export function seal(
+  out: Uint8Array[],
+  name: AeadName,
+  parameters: AeadParameters,
+  head: Uint8Array,
+  plaintext: Uint8Array,
+): void {
+  primitives.seal(out, name, parameters, head, plaintext)
+}
+
+/** The plaintext of ciphertext ‖ tag, the caller's; undefined if it does not authenticate. */
+export function open(name: AeadName, parameters: AeadParameters, sealed: Uint8Array): Uint8Array | undefined {
+  return primitives.open(name, parameters, sealed)
+}
 
 // ── key exchange ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,8 +235,7 @@ export interface EphemeralKey {
 
 /** RFC 7748 §5. An all-zero result (a low-order peer point) is an error, RFC 8446 §7.4.2: OpenSSL checks it. */
 export function generateX25519(): EphemeralKey {
-  const { publicKey, privateKey } = x25519.generate()
-  return { share: publicKey, sharedSecret: (clientShare) => x25519.derive(privateKey, clientShare) }
+  return primitives.generateX25519()
 }
 
 /** RFC 8446 §4.2.8.2. OpenSSL checks that the client's point is on the curve. */
@@ -206,41 +250,53 @@ export function exchangeWith(key: EphemeralKey, clientShare: Uint8Array): KeyExc
 }
 
 export const ML_KEM_768_KEY_BYTES = 1184
-const ML_KEM_768_CIPHERTEXT_BYTES = 1088
 /** SubjectPublicKeyInfo of an ML-KEM-768 key up to its 1184 bytes. */
 const ML_KEM_768_SPKI_PREFIX = Buffer.from('308204b2300b0609608648016503040402038204a100', 'hex')
 
-interface MlKemCrypto {
-  encapsulate(key: object): { sharedKey: Uint8Array; ciphertext: Uint8Array }
-  generateKeyPairSync(type: 'ml-kem-768'): { publicKey: KeyObject }
+interface Encapsulated {
+  readonly sharedKey: Uint8Array
+  readonly ciphertext: Uint8Array
 }
-const mlKem = crypto as unknown as Partial<MlKemCrypto>
 
-/** Whether this Node, with the OpenSSL it was built on, has ML-KEM. */
-export const hasMlKem: boolean = (() => {
+// node's typings have neither raw keys nor, on Node 24, the functions.
+interface MlKemCrypto {
+  encapsulate(key: object): Encapsulated
+  decapsulate(key: KeyObject, ciphertext: Uint8Array): Uint8Array
+  generateKeyPairSync(type: 'ml-kem-768'): { publicKey: KeyObject; privateKey: KeyObject }
+}
+const mlKem = crypto as unknown as MlKemCrypto
+
+const rawEncapsulate = (encapsulationKey: Uint8Array): Encapsulated =>
+  mlKem.encapsulate({ key: encapsulationKey, format: 'raw-public', asymmetricKeyType: 'ml-kem-768' })
+
+const spkiEncapsulate = (encapsulationKey: Uint8Array): Encapsulated => {
+  const spki = Buffer.concat([ML_KEM_768_SPKI_PREFIX, encapsulationKey])
+  return mlKem.encapsulate(createPublicKey({ key: spki, format: 'der', type: 'spki' }))
+}
+
+/** Raw import, a tenth cheaper, if this Node has it; undefined if it has no ML-KEM at all. */
+const encapsulate = [rawEncapsulate, spkiEncapsulate].find((candidate) => {
   try {
-    const pair = mlKem.generateKeyPairSync?.('ml-kem-768')
-    return (
-      pair !== undefined &&
-      mlKem.encapsulate?.(pair.publicKey).ciphertext.length === ML_KEM_768_CIPHERTEXT_BYTES
-    )
+    const { publicKey, privateKey } = mlKem.generateKeyPairSync('ml-kem-768')
+    const spki = publicKey.export({ format: 'der', type: 'spki' })
+    const { sharedKey, ciphertext } = candidate(spki.subarray(ML_KEM_768_SPKI_PREFIX.length))
+    return equalSecrets(sharedKey, mlKem.decapsulate(privateKey, ciphertext))
   } catch {
     return false
   }
-})()
+})
+
+/** Whether this Node, with the OpenSSL it was built on, has ML-KEM. */
+export const hasMlKem: boolean = encapsulate !== undefined
 
 /**
  * Encapsulates to a client's key, FIPS 203 §7.2.
  *
  * @throws if the key does not pass the modulus check: OpenSSL does it on import.
  */
-export function encapsulateMlKem768(encapsulationKey: Uint8Array): {
-  sharedKey: Uint8Array
-  ciphertext: Uint8Array
-} {
-  if (mlKem.encapsulate === undefined) throw new TypeError('this Node has no ML-KEM')
-  const spki = Buffer.concat([ML_KEM_768_SPKI_PREFIX, encapsulationKey])
-  return mlKem.encapsulate(createPublicKey({ key: spki, format: 'der', type: 'spki' }))
+export function encapsulateMlKem768(encapsulationKey: Uint8Array): Encapsulated {
+  if (encapsulate === undefined) throw new TypeError('this Node has no ML-KEM')
+  return encapsulate(encapsulationKey)
 }
 
 // ── signatures ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -344,15 +400,19 @@ export function hkdfSha256(
 export function sealAes256Gcm(
   target: Uint8Array,
   offset: number,
-  { key, nonce, additionalData }: { key: AeadKey; nonce: Uint8Array; additionalData: Uint8Array },
+  parameters: AeadParameters,
   plaintext: Uint8Array,
 ): void {
-  const cipher = createAeadCipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
-  cipher.setAAD(additionalData)
-  target.set(cipher.update(plaintext), offset)
-  cipher.final()
-  target.set(cipher.getAuthTag(), offset + plaintext.length)
+  const pieces: Uint8Array[] = []
+  seal(pieces, 'aes-256-gcm', parameters, NOTHING, plaintext)
+  let end = offset
+  for (const piece of pieces) {
+    target.set(piece, end)
+    end += piece.length
+  }
 }
+
+const NOTHING = new Uint8Array(0)
 
 /** The plaintext of ciphertext ‖ tag, in memory of its own; undefined if it does not authenticate. */
 export function openAes256Gcm(
@@ -361,20 +421,9 @@ export function openAes256Gcm(
   additionalData: Uint8Array,
   sealed: Uint8Array,
 ): Uint8Array | undefined {
-  const end = sealed.length - TAG_BYTES
-  if (end < 0) return undefined
-  const decipher = createAeadDecipher('aes-256-gcm', key, nonce, AEAD_OPTIONS)
-  decipher.setAAD(additionalData)
-  decipher.setAuthTag(sealed.subarray(end))
-  const plaintext = decipher.update(sealed.subarray(0, end))
-  try {
-    decipher.final()
-  } catch {
-    plaintext.fill(0)
-    return undefined
-  }
+  const plaintext = open('aes-256-gcm', { key, nonce, additionalData }, sealed)
   // A Buffer's slice() is a view; callers get the type that says what it is.
-  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
+  return plaintext && new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
 }
 
 // ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -392,3 +441,44 @@ export const hasMd5: boolean = (() => {
     return false
   }
 })()
+
+// ── what node:crypto gives ────────────────────────────────────────────────────────────────────────────────────────
+
+export const nodePrimitives: Primitives = {
+  digest: (name, data) => hashOnce(name, data, 'buffer'),
+
+  digestInto(target, offset, name, data) {
+    latin1Write.call(target, hashOnce(name, data, 'latin1'), offset)
+  },
+
+  generateX25519() {
+    const { publicKey, privateKey } = x25519.generate()
+    return { share: publicKey, sharedSecret: (clientShare) => x25519.derive(privateKey, clientShare) }
+  },
+
+  seal(out, name, { key, nonce, additionalData }, head, plaintext) {
+    const cipher = createAeadCipher(name, key, nonce, AEAD_OPTIONS)
+    cipher.setAAD(additionalData)
+    out.push(head, cipher.update(plaintext))
+    cipher.final()
+    out.push(cipher.getAuthTag())
+  },
+
+  open(name, { key, nonce, additionalData }, sealed) {
+    const end = sealed.length - TAG_BYTES
+    if (end < 0) return undefined
+    const decipher = createAeadDecipher(name, key, nonce, AEAD_OPTIONS)
+    decipher.setAAD(additionalData)
+    decipher.setAuthTag(sealed.subarray(end))
+    const plaintext = decipher.update(sealed.subarray(0, end))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      return undefined
+    }
+    return plaintext
+  },
+}
+
+let primitives = nodePrimitives

@@ -1,14 +1,6 @@
 // Protects records in one direction under one traffic secret. RFC 8446 §5.2–§5.5.
 import { concatenate } from '@latchkey/core'
-import {
-  AEAD_OPTIONS,
-  createAeadCipher,
-  createAeadDecipher,
-  type AeadKey,
-  importAeadKey,
-  TAG_BYTES,
-  wipeAeadKey,
-} from '../crypto-provider.ts'
+import { type AeadKey, importAeadKey, open, seal, TAG_BYTES, wipeAeadKey } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { CipherSuite } from '../handshake/cipher-suite.ts'
 import { hkdf, trafficKeys } from '../handshake/key-schedule.ts'
@@ -65,11 +57,8 @@ export class RecordProtection implements Protection {
       length >>> 8,
       length & 0xff,
     )
-    const cipher = createAeadCipher(this.#suite.aead, this.#key, this.#nextNonce(), AEAD_OPTIONS)
-    cipher.setAAD(header)
-    out.push(header, cipher.update(inner.subarray(0, end)))
-    cipher.final()
-    out.push(cipher.getAuthTag())
+    const parameters = { key: this.#key, nonce: this.#nextNonce(), additionalData: header }
+    seal(out, this.#suite.aead, parameters, header, inner.subarray(0, end))
   }
 
   /**
@@ -79,20 +68,11 @@ export class RecordProtection implements Protection {
    * @returns undefined if the record does not authenticate: why, nobody learns.
    */
   open(header: Uint8Array, fragment: Uint8Array): Uint8Array | undefined {
-    const bodyBytes = fragment.length - TAG_BYTES
-    if (bodyBytes < TYPE_BYTES) return undefined
+    if (fragment.length < TYPE_BYTES + TAG_BYTES) return undefined
     const sequence = this.#sequence
-    const decipher = createAeadDecipher(this.#suite.aead, this.#key, this.#nextNonce(), AEAD_OPTIONS)
-    decipher.setAAD(header)
-    decipher.setAuthTag(fragment.subarray(bodyBytes))
-    const plaintext = decipher.update(fragment.subarray(0, bodyBytes))
-    try {
-      decipher.final()
-    } catch {
-      plaintext.fill(0)
-      this.#sequence = sequence
-      return undefined
-    }
+    const parameters = { key: this.#key, nonce: this.#nextNonce(), additionalData: header }
+    const plaintext = open(this.#suite.aead, parameters, fragment)
+    if (plaintext === undefined) this.#sequence = sequence
     return plaintext
   }
 

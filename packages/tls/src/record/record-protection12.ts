@@ -1,10 +1,10 @@
 // Protects records in one direction of a TLS 1.2 connection. RFC 5246 §6.2.3.3, RFC 5288 §3, RFC 7905 §2.
 import {
-  AEAD_OPTIONS,
-  createAeadCipher,
-  createAeadDecipher,
   type AeadKey,
+  type AeadParameters,
   importAeadKey,
+  open,
+  seal,
   TAG_BYTES,
   wipeAeadKey,
 } from '../crypto-provider.ts'
@@ -70,34 +70,18 @@ export class RecordProtection12 implements Protection {
     head[4] = length & 0xff
     const nonce = this.#nonce
     head.set(nonce.subarray(NONCE_BYTES - explicitNonceBytes), RECORD_HEADER_BYTES)
-    const cipher = createAeadCipher(aead, this.#key, nonce, AEAD_OPTIONS)
-    cipher.setAAD(this.#additionalData)
-    out.push(head, cipher.update(content.subarray(0, end)))
-    cipher.final()
-    out.push(cipher.getAuthTag())
+    seal(out, aead, this.#parameters(), head, content.subarray(0, end))
   }
 
   /** The content of a protected record, of the type its header says; undefined if it does not authenticate. */
   open(header: Uint8Array, fragment: Uint8Array): Uint8Array | undefined {
     const { aead, explicitNonceBytes } = this.#suite
-    const bodyEnd = fragment.length - TAG_BYTES
-    const length = bodyEnd - explicitNonceBytes
+    const length = fragment.length - explicitNonceBytes - TAG_BYTES
     if (length < 0) return undefined
     this.#nextSequence(header[0] as number, length)
     // RFC 5288 §3: the explicit part is the client's to choose; its sequence number is one way.
-    const nonce = this.#nonce
-    nonce.set(fragment.subarray(0, explicitNonceBytes), NONCE_BYTES - explicitNonceBytes)
-    const decipher = createAeadDecipher(aead, this.#key, nonce, AEAD_OPTIONS)
-    decipher.setAAD(this.#additionalData)
-    decipher.setAuthTag(fragment.subarray(bodyEnd))
-    const plaintext = decipher.update(fragment.subarray(explicitNonceBytes, bodyEnd))
-    try {
-      decipher.final()
-    } catch {
-      plaintext.fill(0)
-      return undefined
-    }
-    return plaintext
+    this.#nonce.set(fragment.subarray(0, explicitNonceBytes), NONCE_BYTES - explicitNonceBytes)
+    return open(aead, this.#parameters(), fragment.subarray(explicitNonceBytes))
   }
 
   /** Forgets the key; nothing can be sealed or opened after. */
@@ -105,6 +89,10 @@ export class RecordProtection12 implements Protection {
     wipeAeadKey(this.#key)
     this.#iv.fill(0)
     this.#sequence = MAX_SEQUENCE
+  }
+
+  #parameters(): AeadParameters {
+    return { key: this.#key, nonce: this.#nonce, additionalData: this.#additionalData }
   }
 
   /** Writes nonce and additional data of the next record. RFC 5246 §6.2.3.3. */
