@@ -32,8 +32,10 @@ export interface ServerContextOptions {
   readonly certificates: CertificateStore
   /** In our order of preference; empty: ALPN is not answered. Default `['http/1.1']`. */
   readonly alpnProtocols?: readonly string[]
-  /** The lowest version that is spoken; TLS 1.3 always is. Default `'TLSv1.2'`. */
+  /** The lowest version that is spoken. Default `'TLSv1.2'`. */
   readonly minVersion?: ProtocolName
+  /** The highest version that is spoken. Default `'TLSv1.3'`; below it only to try out what clients do. */
+  readonly maxVersion?: ProtocolName
   /** Of TLS 1.3, in our order of preference. */
   readonly cipherSuites?: readonly CipherSuiteName[]
   /** Of TLS 1.2, in our order of preference. */
@@ -83,6 +85,7 @@ export interface ServerContext {
   readonly alpnProtocols: readonly string[]
   /** As on the wire. */
   readonly minVersion: typeof TLS12 | typeof TLS13
+  readonly maxVersion: typeof TLS12 | typeof TLS13
   readonly cipherSuites: readonly CipherSuite[]
   readonly cipherSuites12: readonly CipherSuite12[]
   readonly groups: readonly NamedGroup[]
@@ -107,13 +110,16 @@ export interface ServerContext {
 const DEFAULT_MAX_SIGNATURES_PER_KEY = 512
 const DEFAULT_MAX_SIGNATURES = 2048
 
-/** @throws {TypeError} if a list that must not be empty is. */
+/** @throws {TypeError} if a list that must not be empty is, or no version is left. */
 export function createServerContext(options: ServerContextOptions): ServerContext {
   const monotonicClock = options.monotonicClock ?? (() => performance.now())
+  if (options.minVersion === 'TLSv1.3' && options.maxVersion === 'TLSv1.2')
+    throw new TypeError('minVersion is above maxVersion')
   return {
     certificates: options.certificates,
     alpnProtocols: options.alpnProtocols ?? ['http/1.1'],
     minVersion: options.minVersion === 'TLSv1.3' ? TLS13 : TLS12,
+    maxVersion: options.maxVersion === 'TLSv1.2' ? TLS12 : TLS13,
     cipherSuites: notEmpty('cipherSuites', options.cipherSuites ?? DEFAULT_CIPHER_SUITES).map(cipherSuite),
     cipherSuites12: notEmpty('cipherSuites12', options.cipherSuites12 ?? DEFAULT_CIPHER_SUITES12).map(
       cipherSuite12,

@@ -16,7 +16,7 @@ import {
   SUITE12,
 } from './support/code-points.ts'
 import { testContext, Wire, Wire12 } from './support/harness.ts'
-import { assertEstablished } from './support/outcome.ts'
+import { assertEstablished, assertRefused } from './support/outcome.ts'
 import { EXTENDED_MASTER_SECRET, POINT_FORMATS, RENEGOTIATION_INFO } from './support/test-client12.ts'
 import { grease } from './support/test-client.ts'
 
@@ -156,6 +156,18 @@ test('ServerHello carries the downgrade sentinel', () => {
   const second = new Wire12().start().client.serverRandom
   assert.equal(toHex(first.subarray(24)), '444f574e47524401')
   assert.notEqual(toHex(first.subarray(0, 24)), toHex(second.subarray(0, 24)))
+})
+
+test('where TLS 1.3 is off, nothing is a downgrade: no sentinel, and the fallback signal is welcome', () => {
+  const context = testContext({ maxVersion: 'TLSv1.2' })
+  const suites = [...Object.values(SUITE12), 0x5600]
+  for (const versions of [undefined, [0x0304, 0x0303]]) {
+    const wire = new Wire12({ context, hello: { suites, versions } }).start()
+    assertEstablished(wire)
+    assert.notEqual(toHex(wire.client.serverRandom.subarray(24, 31)), '444f574e475244')
+  }
+  assertRefused(new Wire({ context }).start(), 'protocol_version')
+  assert.throws(() => testContext({ minVersion: 'TLSv1.3', maxVersion: 'TLSv1.2' }), TypeError)
 })
 
 test('ServerHello of a full handshake has no session id: nothing is kept that could be resumed by it', () => {

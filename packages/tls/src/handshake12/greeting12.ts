@@ -4,7 +4,9 @@ import type { Staples } from '../credential/stapling.ts'
 import type { ClientHello } from '../handshake/client-hello.ts'
 import { selectAlpnProtocol, selectTenant } from '../handshake/negotiate.ts'
 import { type FirstHello, type Handshake, sendMessage } from '../handshake/steps.ts'
+import { TLS13 } from '../handshake/protocol-version.ts'
 import type { Transcript } from '../handshake/transcript.ts'
+import type { ServerContext } from '../server-context.ts'
 import { MAX_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import type { CipherSuite12 } from './cipher-suite12.ts'
 import { type HelloExtensions12, readHelloExtensions12 } from './hello-extensions12.ts'
@@ -38,13 +40,17 @@ export function greet({ context }: Handshake, { hello, message }: FirstHello): G
     alpnProtocol: selectAlpnProtocol(hello, context.alpnProtocols),
     randoms: {
       client: new Uint8Array(hello.random),
-      // RFC 8446 §4.1.3: there is no listener without TLS 1.3.
-      server: withDowngradeSentinel(context.random(RANDOM_BYTES)),
+      server: serverRandom(context),
     },
   }
 }
 
 const RANDOM_BYTES = 32
+
+/** RFC 8446 §4.1.3: where TLS 1.3 is on, a client that knows it too learns that somebody took it away. */
+function serverRandom({ random, maxVersion }: ServerContext): Uint8Array {
+  return maxVersion >= TLS13 ? withDowngradeSentinel(random(RANDOM_BYTES)) : random(RANDOM_BYTES)
+}
 
 /** RFC 5246 §7.4.1.3, RFC 5077 §3.4: who resumes gets its session id back, and not the server name (RFC 6066 §3). */
 export function sendServerHello12(

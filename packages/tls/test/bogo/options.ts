@@ -38,7 +38,7 @@ export function serverOptions(settings: Settings, credentials: Credentials, flee
     tickets: tickets(settings, fleet),
     clock: fleet.clock,
     delegatedCredentials: credentials.delegated,
-    minVersion: minVersion(settings),
+    ...versions(settings),
     alpnProtocols: alpnProtocols(settings),
     requireCloseNotify: settings['-check-close-notify'] === true,
     allowHalfOpen: true,
@@ -88,11 +88,15 @@ function later(signer: Signer): Signer {
 const TLS12 = 0x0303
 const TLS13 = 0x0304
 
-function minVersion(settings: Settings): 'TLSv1.2' | 'TLSv1.3' {
-  if ((settings['-max-version'] ?? TLS13) < TLS13 || settings['-no-tls13'] === true)
-    throw new Unimplemented('TLS 1.3 cannot be turned off')
+function versions(settings: Settings): Pick<TlsServerOptions, 'minVersion' | 'maxVersion'> {
+  const maxVersion = settings['-max-version'] ?? TLS13
+  if (maxVersion < TLS12) throw new Unimplemented('TLS 1.0 and 1.1 are not there')
+  const isTls12Only = settings['-no-tls13'] === true || maxVersion < TLS13
   const isTls13Only = settings['-no-tls12'] === true || (settings['-min-version'] ?? TLS12) >= TLS13
-  return isTls13Only ? 'TLSv1.3' : 'TLSv1.2'
+  return {
+    minVersion: isTls13Only ? 'TLSv1.3' : 'TLSv1.2',
+    maxVersion: isTls12Only ? 'TLSv1.2' : 'TLSv1.3',
+  }
 }
 
 /** What no client of the runner offers. */
