@@ -58,6 +58,7 @@ export type {
 export { createHttp2Server, type Http2Options, type Http2RequestListener } from './socket/http2-server.ts'
 export { createServer, createTlsServer, type TlsServerOptions } from './socket/server.ts'
 export { TlsSocket } from './socket/tls-socket.ts'
+export { warmUp, type WarmUpOptions, type WarmUpReport } from './socket/warm-up.ts'
 export {
   createTicketKeyring,
   type SharedTicketKeyring,
