@@ -14,12 +14,15 @@ import {
   type TlsSocket,
 } from '@latchkey/tls'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
+import { failLateWrites } from '../packages/tls/src/socket/http2-late-writes.ts'
 import { Browser } from './support/chromium.ts'
 import { isInstalled } from './support/command.ts'
 
 const HOST = 'browser.site.test'
 const BODY_BYTES = 75_000
 const BODIES = 40
+/** More than the engine waits for a client that does not close. */
+const CLOSE_MS = 10_000
 /** `fetchAll()` asks for more at a time than one flow-control window or one record holds. */
 const PAGE = `<!doctype html><title>a page</title><script>
 async function fetchAll() {
@@ -33,7 +36,7 @@ let trustedKey: string
 let signatures = 0
 /** Of each TLS connection, in the order they came. */
 const sessions: Session[] = []
-const open = new Set<ServerHttp2Session>()
+const open = new Map<TlsSocket, ServerHttp2Session>()
 
 before(async () => {
   const ca = await createThrowawayCa()
@@ -65,9 +68,10 @@ after(async () => {
 
 function serve(socket: TlsSocket): void {
   sessions.push(socket.session)
-  const http2 = performServerHandshake(socket)
-  open.add(http2)
-  http2.once('close', () => open.delete(http2))
+  const http2 = performServerHandshake(socket).on('error', () => {}) // the browser is killed in the end
+  failLateWrites(http2)
+  open.set(socket, http2)
+  socket.once('close', () => open.delete(socket))
   http2.on('stream', (stream: ServerHttp2Stream, { ':path': path = '/' }) => {
     const nth = /^\/body\?(\d+)$/.exec(path)?.[1]
     stream.respond({ ':status': 200, 'content-type': 'text/html' })
@@ -75,14 +79,15 @@ function serve(socket: TlsSocket): void {
   })
 }
 
-/** As a server does that has heard nothing for a while. */
+/** As a server does that has heard nothing for a while: politely, but not without end. */
 async function closeConnections(): Promise<void> {
-  await Promise.all(
-    [...open].map((http2) => {
-      http2.close()
-      return once(http2, 'close')
-    }),
-  )
+  const closed = [...open].map(async ([socket, http2]) => {
+    http2.close()
+    const deadline = setTimeout(() => socket.destroy(), CLOSE_MS)
+    await new Promise((resolve) => socket.once('close', resolve)) // also after an error
+    clearTimeout(deadline)
+  })
+  await Promise.all(closed)
 }
 
 const ROWS = [
