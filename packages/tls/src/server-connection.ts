@@ -416,6 +416,7 @@ export class ServerConnection {
     const held = this.#held
     this.#held = []
     this.#heldBytes = 0
+    this.#receiveMessages()
     for (const bytes of held) this.#receiveRecords(bytes)
   }
 
@@ -522,7 +523,12 @@ export class ServerConnection {
     if (this.#version === TLS12 && this.#phase.phase === 'established')
       refuseRenegotiation(content[0] as number)
     this.#reassembler.push(content)
+    this.#receiveMessages()
+  }
+
+  #receiveMessages(): void {
     for (;;) {
+      if (this.#holdsInput) return this.#reassembler.hold()
       const expected = this.#expected()
       const message = this.#reassembler.next(expected)
       if (message === undefined) return

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { Reader } from '@latchkey/core'
 import {
   type ClientCertificatePolicy,
   createClientCaPolicy,
@@ -13,9 +14,13 @@ import {
   TicketSealer,
 } from '@latchkey/tls'
 import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
-import { toHex, u8 } from './support/bytes.ts'
-import { type ClientCertificate, clientCertificate } from './support/client-certificate.ts'
-import { EXTENSION, RSA_SUITE12, SCHEME } from './support/code-points.ts'
+import { concat, toHex, u8 } from './support/bytes.ts'
+import {
+  certificateMessage12,
+  type ClientCertificate,
+  clientCertificate,
+} from './support/client-certificate.ts'
+import { EXTENSION, RECORD, RSA_SUITE12, SCHEME } from './support/code-points.ts'
 import { establishedWire, type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished } from './support/outcome.ts'
 
@@ -241,3 +246,33 @@ test('TLS 1.2: a client certificate with RSA key exchange, while the premaster s
     }
   }
 })
+
+test('TLS 1.2: CertificateVerify in the record of an encrypted premaster secret waits for its decryption', () => {
+  const name = 'TLS_RSA_WITH_AES_128_GCM_SHA256'
+  const context = testContext({
+    kinds: ['rsa2048'],
+    cipherSuites12: [name],
+    clientCertificates: () => required,
+  })
+  for (const signing of ['at once', 'after'] as const) {
+    const hello = { suites: [RSA_SUITE12[name]] }
+    const wire = new Wire12({ context, signing, hello, autoFinish: false }).start()
+    const { client } = wire
+    client.say(certificateMessage12(usual.chain)).exchangeKeys().say(client.verifyMessage(usual))
+    client.plain(RECORD.handshake, concat(...fragments(client.take())))
+    client.changeCipherSpec().finish()
+    wire.run()
+    assertEstablished(wire)
+    assert.equal(wire.session?.authorized, true)
+  }
+})
+
+/** The fragments of plaintext records. */
+function fragments(records: Uint8Array): Uint8Array[] {
+  const found: Uint8Array[] = []
+  for (const reader = new Reader(records); reader.left > 0; ) {
+    reader.opaque(3)
+    found.push(reader.opaque16())
+  }
+  return found
+}

@@ -15,18 +15,24 @@ import { checkedPremaster, PREMASTER_BYTES } from './premaster-secret.ts'
 /** Room for a key of 8000 bits. */
 const MAX_CLIENT_KEY_EXCHANGE_BYTES = 1024
 
-/** ClientKeyExchange with the encrypted premaster secret. Gives that, or what stands in for it. */
+/**
+ * ClientKeyExchange with the encrypted premaster secret. Gives that, or what stands in for it.
+ *
+ * @param isFollowed by CertificateVerify
+ */
 export function* receiveEncryptedPremaster(
   handshake: Handshake,
   { serverName, clientVersion }: Greeting12,
   transcript: Transcript,
   { credential }: Choice12,
+  { isFollowed }: { isFollowed: boolean },
 ): Steps<Uint8Array> {
   const { channel, clientAddress } = handshake
   const { body, bytes } = yield* wantMessage({
     type: HandshakeType.client_key_exchange,
     maxBytes: MAX_CLIENT_KEY_EXCHANGE_BYTES,
     isExact: false,
+    isFollowed,
   })
   const encrypted = readEncryptedPremaster(body)
   transcript.add(bytes)

@@ -80,9 +80,10 @@ function* fullHandshake(
   if (policy !== undefined) sendMessage(handshake, transcript, writeCertificateRequest12(policy))
   sendMessage(handshake, transcript, SERVER_HELLO_DONE)
   const presented = policy && (yield* receiveCertificate12(handshake.context, policy, transcript))
+  const isFollowed = presented !== undefined
   const premaster = yield* share === undefined
-    ? receiveEncryptedPremaster(handshake, greeting, transcript, choice)
-    : receiveShare(transcript, share, { isFollowed: presented !== undefined })
+    ? receiveEncryptedPremaster(handshake, greeting, transcript, choice, { isFollowed })
+    : receiveShare(transcript, share, { isFollowed })
   const master = masterSecret(greeting, choice, premaster, transcript)
   const isBound = offered.hasExtendedMasterSecret
   const session = { serverName, credential, fullHandshakeAtMs: undefined }

@@ -23,6 +23,11 @@ export class HandshakeReassembler {
     this.#fragment = fragment
   }
 
+  /** Keeps what is left of the fragment, whose bytes will be gone, until {@link next} is called again. */
+  hold(): void {
+    this.#fragment = new Uint8Array(this.#fragment)
+  }
+
   /** True when no byte of a further message is held: only then may keys change. */
   get isEmpty(): boolean {
     return this.#partial === undefined && this.#fragment.length === 0
