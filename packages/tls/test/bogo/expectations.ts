@@ -1,4 +1,6 @@
 // What the runner expects of an established connection.
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { CIPHER_SUITES, CIPHER_SUITES12, NAMED_GROUPS, type Session, type TlsSocket } from '@latchkey/tls'
 import type { Credentials } from './credentials.ts'
 import type { Settings } from './flags.ts'
@@ -21,7 +23,24 @@ export function checkSession(
   expect('cipher suite', suiteCode(session), settings['-expect-cipher'] ?? settings['-expect-cipher-aes'])
   if (settings['-expect-hrr'] === true) expect('retry', session.usedHelloRetryRequest, true)
   if (settings['-expect-no-hrr'] === true) expect('retry', session.usedHelloRetryRequest, false)
+  checkClient(session, settings)
   expect('certificate', credentials.numberOf(session.credential), settings['-expect-selected-credential'])
+}
+
+function checkClient({ peerCertificates, authorized }: Session, settings: Settings): void {
+  if (settings['-require-any-client-certificate'] === true)
+    expect('whether there is a client certificate', peerCertificates.length > 0, true)
+  if (settings['-expect-verify-result'] === true)
+    expect('verdict about the client', authorized, peerCertificates.length > 0)
+  const file = settings['-expect-peer-cert-file']
+  if (file === undefined) return
+  const blocks = readFileSync(file, 'utf8').split(/(?<=-----END CERTIFICATE-----)/)
+  const chain = blocks.filter((block) => block.trim() !== '').map((block) => new X509Certificate(block).raw)
+  expect(
+    'chain of the client',
+    Buffer.concat(peerCertificates).toString('hex'),
+    Buffer.concat(chain).toString('hex'),
+  )
 }
 
 function expect<T>(what: string, actual: T, wanted: T | undefined): void {

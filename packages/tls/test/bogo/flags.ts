@@ -30,6 +30,13 @@ const FLAGS = {
   '-fail-ddos-callback': 'nothing',
   '-resumption-delay': 'number',
 
+  '-verify-peer': 'nothing',
+  '-require-any-client-certificate': 'nothing',
+  '-verify-fail': 'nothing',
+  '-use-custom-verify-callback': 'nothing',
+  '-verify-prefs': 'list',
+  '-use-client-ca-list': 'text',
+
   '-shim-writes-first': 'nothing',
   '-shim-shuts-down': 'nothing',
   '-check-close-notify': 'nothing',
@@ -49,6 +56,8 @@ const FLAGS = {
   '-expect-hrr': 'nothing',
   '-expect-no-hrr': 'nothing',
   '-expect-selected-credential': 'number',
+  '-expect-verify-result': 'nothing',
+  '-expect-peer-cert-file': 'text',
   '-expect-early-data-reason': 'text',
 } as const satisfies Record<string, Kind>
 
@@ -59,6 +68,8 @@ const ALWAYS_SO: Readonly<Record<string, Kind>> = {
   '-alps-use-new-codepoint': 'number',
   '-expect-cipher-no-aes': 'number', // this Node's OpenSSL uses AES instructions
   '-expect-extended-master-secret': 'nothing', // always, if the client offers it: the runner checks its end
+  '-enable-ocsp-stapling': 'nothing', // for clients
+  '-expect-peer-signature-algorithm': 'number', // a session does not say; clients that are asked have one
   '-expect-no-session-id': 'nothing', // there is no cache of sessions
   '-implicit-handshake': 'nothing', // a stream needs nobody to start its handshake
   '-install-ddos-callback': 'nothing', // the certificate store is asked at the same place
@@ -69,11 +80,10 @@ const ALWAYS_SO: Readonly<Record<string, Kind>> = {
   '-read-with-unfinished-write': 'nothing', // reading and writing do not wait for each other
   '-renew-ticket': 'nothing', // a resumption of TLS 1.3 gives a new ticket
   '-srtp-profiles': 'text',
-  '-trust-cert': 'text', // clients are not asked for a certificate
+  '-trust-cert': 'text', // any client certificate will do
   '-use-early-callback': 'nothing', // the certificate store is asked at the same place
   '-use-ticket-aead-callback': 'nothing', // tickets are sealed by an object of the caller's
   '-use-ticket-callback': 'nothing',
-  '-verify-prefs': 'list',
 }
 
 /** Flags of the certificate that the flags before them announced, or of the default one. */

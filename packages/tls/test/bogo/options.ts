@@ -10,6 +10,7 @@ import {
   type TlsServerOptions,
 } from '@latchkey/tls'
 import { randomBytes } from 'node:crypto'
+import { clientCertificatePolicy } from './clients.ts'
 import type { Credentials } from './credentials.ts'
 import { type Settings, Unimplemented } from './flags.ts'
 
@@ -32,12 +33,14 @@ export class Fleet {
 export function serverOptions(settings: Settings, credentials: Credentials, fleet: Fleet): TlsServerOptions {
   const { '-curves': curves, '-cipher': cipher, '-expect-early-data-reason': reason } = settings
   if (reason !== undefined && reason !== 'disabled') throw new Unimplemented(`early data: ${reason}`)
+  const clients = clientCertificatePolicy(settings)
   return {
     certificates: certificateStore(settings, credentials),
     signer: settings['-async'] === true ? later(credentials.signer) : credentials.signer,
     tickets: tickets(settings, fleet),
     clock: fleet.clock,
     delegatedCredentials: credentials.delegated,
+    clientCertificates: () => clients,
     ...versions(settings),
     alpnProtocols: alpnProtocols(settings),
     requireCloseNotify: settings['-check-close-notify'] === true,
