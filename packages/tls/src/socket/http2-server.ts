@@ -9,6 +9,7 @@ import {
   type ServerOptions as Http2ServerOptions,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import { failLateWrites } from './http2-late-writes.ts'
 import { secure, takeConnectionListeners, type TlsServerOptions } from './server.ts'
 import type { TlsSocket } from './tls-socket.ts'
 
@@ -44,7 +45,10 @@ export function createHttp2Server(
 }
 
 function serve(server: Http2Server, serveHttp2: ((socket: unknown) => void)[], socket: TlsSocket): void {
-  const lend = (session: ServerHttp2Session): void => lendProperties(session, socket)
+  const lend = (session: ServerHttp2Session): void => {
+    failLateWrites(session)
+    lendProperties(session, socket)
+  }
   // http2 emits it while it takes the socket over, or not at all for a client without ALPN.
   server.prependOnceListener('session', lend)
   for (const listener of serveHttp2) listener.call(server, socket)
