@@ -6,7 +6,7 @@ import { RECORD } from './support/code-points.ts'
 import { Wire, establishedWire, unfinishedWire } from './support/harness.ts'
 import { assertRefused } from './support/outcome.ts'
 
-test('a Finished with any bit changed on its way fails, whatever the bit', () => {
+test('row 9: a Finished with any bit changed on its way fails, whatever the bit', () => {
   const record = (wire: Wire): Uint8Array => {
     const finished = wire.client.finishedMessage()
     return wire.client.writer.seal(RECORD.handshake, finished)
@@ -25,7 +25,7 @@ test('a Finished with any bit changed on its way fails, whatever the bit', () =>
   }
 })
 
-test('data with any bit changed on its way fails, and not a byte of it is handed out', () => {
+test('row 9: data with any bit changed on its way fails, and not a byte of it is handed out', () => {
   const { length } = establishedWire().client.writer.seal(RECORD.data, ascii('secret'))
   for (let at = 5; at < length; at++) {
     const wire = establishedWire()
@@ -44,7 +44,7 @@ const REORDERED: Readonly<Record<string, (records: readonly Uint8Array[]) => rea
 }
 
 for (const [name, reorder] of Object.entries(REORDERED)) {
-  test(`refused: records with ${name}`, () => {
+  test(`row 10: records with ${name}`, () => {
     const wire = establishedWire()
     const records = ['first', 'second'].map((text) => wire.client.writer.seal(RECORD.data, ascii(text)))
     wire.client.raw(...reorder(records))
@@ -52,14 +52,14 @@ for (const [name, reorder] of Object.entries(REORDERED)) {
   })
 }
 
-test('a record of another connection is a bad record', () => {
+test('row 10: a record of another connection is a bad record', () => {
   const other = establishedWire()
   const wire = establishedWire()
   wire.client.raw(other.client.writer.seal(RECORD.data, ascii('not for you')))
   assertRefused(wire.run(), 'bad_record_mac', { signCalls: 1, encrypted: true })
 })
 
-test('a record under the handshake key after Finished is a bad record', () => {
+test('row 10: a record under the handshake key after Finished is a bad record', () => {
   const wire = new Wire({ autoFinish: false }).start()
   const old = wire.client.writer
   wire.client.finish()
@@ -69,7 +69,7 @@ test('a record under the handshake key after Finished is a bad record', () => {
   assertRefused(wire.run(), 'bad_record_mac', { signCalls: 1, encrypted: true })
 })
 
-test('a record under the key before a KeyUpdate is a bad record', () => {
+test('row 10: a record under the key before a KeyUpdate is a bad record', () => {
   const wire = establishedWire()
   const old = wire.client.writer
   wire.client.updateKeys(0)

@@ -149,7 +149,7 @@ async function throughNode(client: TestClient, hello?: Uint8Array): Promise<Resu
 }
 
 for (const { name, ...options } of ROWS) {
-  test(`node:tls and the engine agree: ${name}`, async () => {
+  test(`property c: node:tls and the engine agree: ${name}`, async () => {
     const theirs = await throughNode(new TestClient(options))
     const context = testContext({ alpnProtocols: ['h2', 'http/1.1'], minVersion: 'TLSv1.3' })
     const ours = resultOf(new Wire({ context, ...options }).start().client)

@@ -27,7 +27,7 @@ function earlyRecord(bytes: number): Uint8Array {
 
 const WITH_EARLY_DATA: Partial<Hello> = offeredPsks({ earlyData: true })
 
-test('early data is skipped up to the first record under handshake keys', () => {
+test('row 34: early data is skipped up to the first record under handshake keys', () => {
   for (const sizes of [[17], [1000, 2000, 3000], [8187, 8187], [16_379]]) {
     const wire = new Wire({ hello: WITH_EARLY_DATA, autoFinish: false }).start()
     for (const size of sizes) wire.client.raw(earlyRecord(size))
@@ -40,7 +40,7 @@ test('early data is skipped up to the first record under handshake keys', () => 
   }
 })
 
-test('early data may come while the signature is on its way', () => {
+test('row 34: early data may come while the signature is on its way', () => {
   const wire = new Wire({ hello: WITH_EARLY_DATA, signing: 'hold' })
   wire.client.start().raw(earlyRecord(4000))
   wire.run()
@@ -53,41 +53,41 @@ test('early data may come while the signature is on its way', () => {
   assert.equal(wire.establishedCount, 1)
 })
 
-test('more early data than the budget is refused', () => {
+test('row 34: more early data than the budget is refused', () => {
   const wire = new Wire({ hello: WITH_EARLY_DATA, signing: 'hold' }).start()
   wire.client.raw(earlyRecord(16_380))
   wire.run()
   assertRefused(wire, 'unexpected_message', { signCalls: 1, encrypted: true })
 })
 
-test('many small records of early data count too', () => {
+test('row 34: many small records of early data count too', () => {
   const wire = new Wire({ hello: WITH_EARLY_DATA, autoFinish: false }).start()
   for (let count = 0; count < 2000; count++) wire.client.raw(earlyRecord(17))
   wire.run()
   assertRefused(wire, 'unexpected_message', { signCalls: 1, encrypted: true })
 })
 
-test('early data that was not announced is a bad record', () => {
+test('row 34: early data that was not announced is a bad record', () => {
   const wire = new Wire({ autoFinish: false }).start()
   wire.client.raw(earlyRecord(100))
   assertRefused(wire.run(), 'bad_record_mac', { signCalls: 1, encrypted: true })
 })
 
-test('after the first good record there is no tolerance left', () => {
+test('row 34: after the first good record there is no tolerance left', () => {
   const wire = new Wire({ hello: WITH_EARLY_DATA }).start()
   assert.equal(wire.establishedCount, 1)
   wire.client.raw(earlyRecord(100))
   assertRefused(wire.run(), 'bad_record_mac', { signCalls: 1, encrypted: true })
 })
 
-test('after a part of Finished there is no tolerance either', () => {
+test('row 34: after a part of Finished there is no tolerance either', () => {
   const wire = new Wire({ hello: WITH_EARLY_DATA, autoFinish: false }).start()
   const finished = wire.client.finishedMessage()
   wire.client.seal(RECORD.handshake, finished.subarray(0, 10)).raw(earlyRecord(100))
   assertRefused(wire.run(), 'bad_record_mac', { signCalls: 1, encrypted: true })
 })
 
-test('early data before the second hello is skipped', () => {
+test('row 34: early data before the second hello is skipped', () => {
   const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
   wire.client.hello = { ...wire.client.hello, ...offeredPsks() }
   wire.client.raw(earlyRecord(5000), earlyRecord(5000))
@@ -96,13 +96,13 @@ test('early data before the second hello is skipped', () => {
   assertAccepted(wire)
 })
 
-test('more early data than the budget before the second hello is refused', () => {
+test('row 34: more early data than the budget before the second hello is refused', () => {
   const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
   wire.client.raw(earlyRecord(16_384), earlyRecord(16_384))
   assertRefused(wire.run(), 'unexpected_message')
 })
 
-test('early data between the fragments of the second hello is refused', () => {
+test('row 34: early data between the fragments of the second hello is refused', () => {
   const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
   wire.client.hello = { ...wire.client.hello, ...offeredPsks() }
   const second = wire.client.noteHello()
@@ -111,19 +111,19 @@ test('early data between the fragments of the second hello is refused', () => {
   assertRefused(wire.run(), 'unexpected_message')
 })
 
-test('empty records of early data are not free', () => {
+test('row 34: empty records of early data are not free', () => {
   const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false })
   for (let count = 0; count < 10_000; count++) wire.client.raw(earlyRecord(0))
   assertRefused(wire.run(), 'unexpected_message')
 })
 
-test('early data that was not announced before the second hello is refused', () => {
+test('row 34: early data that was not announced before the second hello is refused', () => {
   const wire = retrying({ autoRetry: false })
   wire.client.raw(earlyRecord(100))
   assertRefused(wire.run(), 'unexpected_message')
 })
 
-test('early data after the second hello is a bad record', () => {
+test('row 34: early data after the second hello is a bad record', () => {
   const wire = retrying({ hello: WITH_EARLY_DATA, autoRetry: false, autoFinish: false })
   wire.client.hello = { ...wire.client.hello, ...offeredPsks() }
   wire.client.plain(RECORD.handshake, wire.client.noteHello())

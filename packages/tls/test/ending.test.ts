@@ -26,7 +26,7 @@ function assertPeerAlert(wire: Wire, name: string): void {
 }
 
 for (const [state, reach] of Object.entries(ENDS)) {
-  test(`a fatal alert of the client ends the connection (${state})`, () => {
+  test(`row 39: a fatal alert of the client ends the connection (${state})`, () => {
     // RFC 8446 §6: the level byte is of no meaning.
     for (const level of [1, 2, 0, 255]) {
       for (const name of ['bad_certificate', 'unknown_ca', 'handshake_failure', 'internal_error'] as const) {
@@ -37,7 +37,7 @@ for (const [state, reach] of Object.entries(ENDS)) {
     }
   })
 
-  test(`an alert nobody knows is fatal too (${state})`, () => {
+  test(`row 39: an alert nobody knows is fatal too (${state})`, () => {
     for (const code of [1, 41, 99, 255]) {
       const wire = reach()
       wire.client.alert(code, 1)
@@ -46,7 +46,7 @@ for (const [state, reach] of Object.entries(ENDS)) {
   })
 }
 
-test('close_notify during the handshake ends it without an answer', () => {
+test('row 39: close_notify during the handshake ends it without an answer', () => {
   for (const state of Object.keys(ENDS).filter((name) => name !== 'established')) {
     const wire = ENDS[state]?.()
     assert.ok(wire !== undefined)
@@ -55,7 +55,7 @@ test('close_notify during the handshake ends it without an answer', () => {
   }
 })
 
-test('a client that cannot read ServerHello may say so without keys', () => {
+test('row 39: a client that cannot read ServerHello may say so without keys', () => {
   for (const state of ['while the signature is waited for', 'before Finished']) {
     const wire = ENDS[state]?.()
     assert.ok(wire !== undefined)
@@ -64,13 +64,13 @@ test('a client that cannot read ServerHello may say so without keys', () => {
   }
 })
 
-test('an alert as the first record is no TLS', () => {
+test('row 39: an alert as the first record is no TLS', () => {
   const wire = new Wire()
   wire.client.alert(ALERT.internal_error)
   assertRefused(wire.run(), undefined)
 })
 
-test('user_canceled is ignored four times, not for ever', () => {
+test('row 39: user_canceled is ignored four times, not for ever', () => {
   const wire = establishedWire()
   for (let count = 0; count < 4; count++) wire.client.alert(ALERT.user_canceled, 1)
   wire.run()
@@ -83,7 +83,7 @@ test('user_canceled is ignored four times, not for ever', () => {
 
 // ── ends of the transport ─────────────────────────────────────────────────────────────────────────────────────────
 
-test('the end of the transport ends the connection in every state, in silence', () => {
+test('row 40: the end of the transport ends the connection in every state, in silence', () => {
   const fresh = (): Wire => new Wire()
   for (const [state, reach] of Object.entries({ 'before the hello': fresh, ...ENDS })) {
     const wire = reach()
@@ -97,7 +97,7 @@ test('the end of the transport ends the connection in every state, in silence', 
   }
 })
 
-test('the end of the transport without close_notify is a truncation', () => {
+test('row 40: the end of the transport without close_notify is a truncation', () => {
   const wire = establishedWire()
   wire.client.send(ascii('half of a'))
   wire.run()
@@ -105,7 +105,7 @@ test('the end of the transport without close_notify is a truncation', () => {
   assert.equal(wire.error?.code, 'ERR_TLS_TRUNCATED')
 })
 
-test('the end of the transport in the middle of a record or message is an end like any other', () => {
+test('row 40: the end of the transport in the middle of a record or message is an end like any other', () => {
   const wire = new Wire()
   wire.deliver(encodeHello(wire.client.hello).subarray(0, 3))
   wire.server.transportEnded()

@@ -172,7 +172,7 @@ test('a KeyUpdate may be cut between two records at every byte', () => {
   }
 })
 
-test('32 KeyUpdates in a row are taken, and data lets 32 more pass', () => {
+test('row 35: 32 KeyUpdates in a row are taken, and data lets 32 more pass', () => {
   const wire = establishedWire()
   for (let round = 0; round < 3; round++) {
     for (let count = 0; count < 32; count++) wire.client.updateKeys(0)
@@ -183,7 +183,7 @@ test('32 KeyUpdates in a row are taken, and data lets 32 more pass', () => {
   assert.equal(toHex(wire.received), '000102')
 })
 
-test('16 empty records in a row are taken, and data lets 16 more pass', () => {
+test('row 4: 16 empty records in a row are taken, and data lets 16 more pass', () => {
   const wire = establishedWire()
   for (let round = 0; round < 3; round++) {
     for (let count = 0; count < 16; count++) wire.client.send(new Uint8Array(0))

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ConnectionHandlers, ServerConnection, TlsError } from '@latchkey/tls'
-import { concat, u16, u8, vector16 } from './support/bytes.ts'
+import { concat, u16, u8 } from './support/bytes.ts'
 import { encodeHello, plainRecord } from './support/client-hello.ts'
 import { GROUP, RECORD } from './support/code-points.ts'
 import { signatureFor, testContext, unfinishedWire, establishedWire } from './support/harness.ts'
+import { mutatedBytes } from './support/mutate.ts'
 import { offeredPsks } from './support/offered-psks.ts'
 import { type Random, seededRandom } from './support/random.ts'
 import { TestClient } from './support/test-client.ts'
@@ -37,45 +38,8 @@ function repaired(record: Uint8Array): Uint8Array {
   return copy
 }
 
-const INTERESTING = [0, 1, 2, 3, 4, 0x0a, 0x13, 0x16, 0x1d, 0x20, 0x29, 0x2b, 0x33, 0x7f, 0x80, 0xfe, 0xff]
-
-const MUTATIONS: readonly ((bytes: Uint8Array, random: Random) => Uint8Array)[] = [
-  (bytes, random) => withByte(bytes, random.below(bytes.length), random.below(256)),
-  (bytes, random) => withByte(bytes, random.below(bytes.length), random.pick(INTERESTING)),
-  (bytes, random) => {
-    const at = random.below(bytes.length)
-    return withByte(bytes, at, (bytes[at] as number) ^ (1 << random.below(8)))
-  },
-  (bytes, random) => bytes.subarray(0, 1 + random.below(bytes.length)),
-  (bytes, random) => {
-    const at = random.below(bytes.length)
-    return concat(bytes.subarray(0, at), random.bytes(1 + random.below(8)), bytes.subarray(at))
-  },
-  (bytes, random) => {
-    const at = random.below(bytes.length)
-    return concat(bytes.subarray(0, at), bytes.subarray(at + 1 + random.below(8)))
-  },
-  // A piece of itself somewhere else: doubled extensions, shares within shares.
-  (bytes, random) => {
-    const from = random.below(bytes.length)
-    const piece = bytes.subarray(from, from + 1 + random.below(60))
-    const at = random.below(bytes.length)
-    return concat(bytes.subarray(0, at), piece, bytes.subarray(at))
-  },
-  (bytes, random) => concat(bytes, u16(random.below(0x10000)), vector16(random.bytes(random.below(40)))),
-]
-
-function withByte(bytes: Uint8Array, at: number, value: number): Uint8Array {
-  const copy = bytes.slice()
-  copy[at] = value
-  return copy
-}
-
 function mutated(seed: Uint8Array, random: Random): Uint8Array {
-  let bytes = seed
-  for (let count = 1 + random.below(3); count > 0; count--) {
-    if (bytes.length > 0) bytes = random.pick(MUTATIONS)(bytes, random)
-  }
+  const bytes = mutatedBytes(seed, random)
   return random.below(4) === 0 ? bytes : repaired(bytes)
 }
 
@@ -131,7 +95,7 @@ function split(bytes: Uint8Array, random: Random): Uint8Array[] {
   return [bytes.subarray(0, at), bytes.subarray(at)]
 }
 
-test(`${MUTATED_HELLOS} mutated hellos end with a TlsError or wait for more`, () => {
+test(`property a: ${MUTATED_HELLOS} mutated hellos end with a TlsError or wait for more`, () => {
   const random = seededRandom(0x8446)
   const codes = new Map<string, number>()
   const starts = seeds()
@@ -166,7 +130,7 @@ test(`${MUTATED_HELLOS} mutated hellos end with a TlsError or wait for more`, ()
   assert.ok(signatures > 500, `${signatures} good hellos`)
 })
 
-test(`${RANDOM_STREAMS} random streams end with a TlsError or wait for more`, () => {
+test(`property a: ${RANDOM_STREAMS} random streams end with a TlsError or wait for more`, () => {
   const random = seededRandom(0x5246)
   for (let count = 0; count < RANDOM_STREAMS; count++) {
     const body = random.bytes(random.below(300))
@@ -181,7 +145,7 @@ test(`${RANDOM_STREAMS} random streams end with a TlsError or wait for more`, ()
   }
 })
 
-test(`${MUTATED_RECORDS} mutated records after a good hello or handshake end with a TlsError or wait for more`, () => {
+test(`property a: ${MUTATED_RECORDS} mutated records after a good hello or handshake end with a TlsError or wait for more`, () => {
   const random = seededRandom(0x8448)
   const pool = [unfinishedWire, establishedWire]
   for (let count = 0; count < MUTATED_RECORDS; count++) {

@@ -102,7 +102,7 @@ test('a HelloRetryRequest leads to the group the server wants', () => {
   }
 })
 
-test('an empty key share list asks for a retry with the first common group of the server', () => {
+test('row 24: an empty key share list asks for a retry with the first common group of the server', () => {
   const wire = new Wire({ shares: [] }).start()
   assertEstablished(wire)
   assert.equal(wire.client.retries, 1)

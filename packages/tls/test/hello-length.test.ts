@@ -12,7 +12,7 @@ import { TestClient } from './support/test-client.ts'
 
 // ── lengths ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('every truncation of a ClientHello is refused', () => {
+test('row 17: every truncation of a ClientHello is refused', () => {
   const { hello } = new TestClient({ hello: { alpn: ['http/1.1'] } })
   const body = encodeHelloBody(hello)
   const extensionsAt = encodeHelloBody({ ...hello, arrange: () => [] }).length - 2
@@ -25,7 +25,7 @@ test('every truncation of a ClientHello is refused', () => {
   }
 })
 
-test('a ClientHello with a byte more is refused', () => {
+test('row 18: a ClientHello with a byte more is refused', () => {
   const wire = new Wire()
   wire.client.start(message(MESSAGE.client_hello, concat(encodeHelloBody(wire.client.hello), u8(0))))
   assertRefused(wire.run(), 'decode_error')
@@ -43,7 +43,7 @@ test('an unfinished ClientHello is waited for in silence', () => {
   }
 })
 
-test('every length field of a ClientHello one more, one less, zero or at its maximum is refused', () => {
+test('row 18: every length field of a ClientHello one more, one less, zero or at its maximum is refused', () => {
   const { hello } = new TestClient({
     hello: { alpn: ['h2', 'http/1.1'] },
     shares: [GROUP.x25519, GROUP.secp256r1],
@@ -80,7 +80,7 @@ const ALL_REFUSALS = [
   'handshake_failure',
 ]
 
-test('the length of the handshake message itself may not lie', () => {
+test('row 18: the length of the handshake message itself may not lie', () => {
   const hello = encodeHello(new TestClient().hello)
   const rows: readonly { readonly length: number; readonly alerts: readonly string[] }[] = [
     { length: hello.length - 5, alerts: ['decode_error', 'unexpected_message'] },
@@ -159,7 +159,7 @@ const LIMITS: readonly {
 ]
 
 for (const { name, limit, hello } of LIMITS) {
-  test(`a ClientHello may have ${limit} ${name}, not one more`, () => {
+  test(`row 43: a ClientHello may have ${limit} ${name}, not one more`, () => {
     const at = new Wire()
     sendInRecords(at, hello(limit))
     assert.equal(at.error, undefined)

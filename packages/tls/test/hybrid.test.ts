@@ -68,13 +68,13 @@ for (const [name, share] of [
   ['only the ML-KEM key', new Uint8Array(1184)],
   ['a coefficient that is not below q', badKey()],
 ] as const) {
-  test(`a hybrid share that is ${name} is refused before anything is signed`, options, () => {
+  test(`row 23: a hybrid share that is ${name} is refused before anything is signed`, options, () => {
     const hello = { groups: [X25519MLKEM768], keyShares: [{ group: X25519MLKEM768, share }] }
     assertRefused(new Wire({ hello }).start(), 'illegal_parameter')
   })
 }
 
-test('a hybrid share with a valid key and an X25519 point of low order is refused', options, () => {
+test('row 23: a hybrid share with a valid key and an X25519 point of low order is refused', options, () => {
   // All-zero coefficients are a valid encapsulation key; the all-zero point is of low order (RFC 7748 §6.1).
   const hello = {
     groups: [X25519MLKEM768],

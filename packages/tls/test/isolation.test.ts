@@ -6,6 +6,7 @@ import { type CertificateStore, TlsError } from '@latchkey/tls'
 import { ascii, toHex } from './support/bytes.ts'
 import { RECORD, SUITE } from './support/code-points.ts'
 import { establishedWire, testContext, testCredential, unfinishedWire, Wire } from './support/harness.ts'
+import { failHandshakes } from './support/soak.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
 import { seededRandom } from './support/random.ts'
 
@@ -17,7 +18,7 @@ const brittleStore: CertificateStore = {
   },
 }
 
-test('an exception in one connection is its internal_error, and the others go on', () => {
+test('row 46: an exception in one connection is its internal_error, and the others go on', () => {
   const context = testContext({ certificates: brittleStore })
   const before = establishedWire({ context })
   const waiting = new Wire({ context, signing: 'hold' }).start()
@@ -53,7 +54,7 @@ test('a store with an empty list serves nobody', () => {
   assertRefused(new Wire({ context }).start(), 'unrecognized_name')
 })
 
-test('many connections in many states, bytes of each in turn, do not disturb each other', () => {
+test('row 46: many connections in many states, bytes of each in turn, do not disturb each other', () => {
   const random = seededRandom(46)
   const context = testContext({ kinds: ['p256', 'rsa2048'] })
   const wires = Array.from({ length: 30 }, () => new Wire({ context, signing: 'hold' }))
@@ -112,7 +113,7 @@ function show(...things: readonly unknown[]): string {
   return [...things.map((thing) => inspect(thing, options)), ...json].join('\n').replaceAll(/,\s+/g, ', ')
 }
 
-test('the check for secrets would find one', () => {
+test('row 48: the check for secrets would find one', () => {
   const secret = seededRandom(48).bytes(32)
   for (const shown of [
     { secret },
@@ -124,7 +125,7 @@ test('the check for secrets would find one', () => {
   }
 })
 
-test('no state of a connection shows its secrets', () => {
+test('row 48: no state of a connection shows its secrets', () => {
   for (const suite of Object.values(SUITE)) {
     const wire = unfinishedWire({ hello: { suites: [suite] } })
     // The client knows what the server knows.
@@ -149,7 +150,7 @@ test('no state of a connection shows its secrets', () => {
   }
 })
 
-test('the error of a signer keeps its cause for the operator and hides what was signed with', () => {
+test('row 48: the error of a signer keeps its cause for the operator and hides what was signed with', () => {
   // A fresh context: its first signature is checked.
   const wire = new Wire({ signing: 'hold', context: testContext() }).start()
   const [call] = wire.signCalls
@@ -163,4 +164,8 @@ test('the error of a signer keeps its cause for the operator and hides what was 
     [wire.client.readKeys?.secret, wire.client.writeKeys?.secret],
     'the error',
   )
+})
+
+test('property d: each of the ways to fail that are tried for leaks fails', () => {
+  failHandshakes(70)
 })

@@ -31,7 +31,7 @@ const LOW_ORDER: readonly Uint8Array[] = [
   ...ORDER_8_POINTS.map(hex),
 ].flatMap((point) => [point, patched(point, 31, (point[31] as number) | 0x80)])
 
-test('every X25519 point of low order is refused, and no signature is waited for', () => {
+test('row 23: every X25519 point of low order is refused, and no signature is waited for', () => {
   assert.equal(LOW_ORDER.length, 14)
   for (const point of LOW_ORDER) {
     const wire = new Wire({ signing: 'hold', hello: sharesOf([GROUP.x25519, point]) }).start()
@@ -59,7 +59,7 @@ const BAD_SHARES: readonly { readonly name: string; readonly group: number; read
 ]
 
 for (const { name, group, share } of BAD_SHARES) {
-  test(`refused (key share): ${name}`, () => {
+  test(`row 23: a key share ${name}`, () => {
     assertRefused(new Wire({ hello: sharesOf([group, share]) }).start(), 'illegal_parameter')
     // Also where the share comes second in the list, and for the group that is chosen.
     const rest = [GROUP.x25519, GROUP.secp256r1].filter((other) => other !== group)
@@ -78,7 +78,7 @@ const OFF_CURVE: readonly Uint8Array[] = [
   concat(u8(4), new Uint8Array(64).fill(0xff)),
 ]
 
-test('a P-256 point off the curve is refused, and no signature is waited for', () => {
+test('row 23: a P-256 point off the curve is refused, and no signature is waited for', () => {
   for (const share of OFF_CURVE) {
     const wire = new Wire({ signing: 'hold', hello: sharesOf([GROUP.secp256r1, share]) }).start()
     assertRefused(wire, 'illegal_parameter', { signCalls: wire.signCalls.length })

@@ -49,64 +49,64 @@ const ONLY_TLS13: ContextOptions = { minVersion: 'TLSv1.3' }
 
 const VERSIONS: readonly Row[] = [
   {
-    name: 'supported_versions without TLS 1.3',
+    name: 'row 26: supported_versions without TLS 1.3',
     hello: { versions: [0x0303, 0x0302] },
     context: ONLY_TLS13,
     alert: 'protocol_version',
   },
   {
-    name: 'a TLS 1.2 hello',
+    name: 'row 26: a TLS 1.2 hello',
     hello: { versions: undefined },
     context: ONLY_TLS13,
     alert: 'protocol_version',
   },
   {
-    name: 'a TLS 1.2 hello without any extension',
+    name: 'row 26: a TLS 1.2 hello without any extension',
     hello: { arrange: () => [] },
     context: ONLY_TLS13,
     alert: 'protocol_version',
   },
   {
-    name: 'a TLS 1.1 hello',
+    name: 'row 26: a TLS 1.1 hello',
     hello: { versions: undefined, legacyVersion: 0x0302 },
     alert: 'protocol_version',
   },
-  { name: 'only GREASE versions', hello: { versions: [grease(1), grease(2)] }, alert: 'protocol_version' },
-  { name: 'only drafts of TLS 1.3', hello: { versions: [0x7f1c] }, alert: 'protocol_version' },
-  { name: 'legacy_version 0x0300', hello: { legacyVersion: 0x0300 }, alert: 'protocol_version' },
-  { name: 'legacy_version 0x0002', hello: { legacyVersion: 0x0002 }, alert: 'protocol_version' },
-  { name: 'empty supported_versions', hello: { versions: [] }, alert: 'decode_error' },
+  { name: 'row 28: only GREASE versions', hello: { versions: [grease(1), grease(2)] }, alert: 'protocol_version' },
+  { name: 'row 26: only drafts of TLS 1.3', hello: { versions: [0x7f1c] }, alert: 'protocol_version' },
+  { name: 'row 28: legacy_version 0x0300', hello: { legacyVersion: 0x0300 }, alert: 'protocol_version' },
+  { name: 'row 28: legacy_version 0x0002', hello: { legacyVersion: 0x0002 }, alert: 'protocol_version' },
+  { name: 'row 28: empty supported_versions', hello: { versions: [] }, alert: 'decode_error' },
   {
-    name: 'supported_versions of odd length',
+    name: 'row 28: supported_versions of odd length',
     hello: raw(EXTENSION.supported_versions, vector8(hex('030403'))),
     alert: 'decode_error',
   },
   {
-    name: 'the fallback signal below TLS 1.3',
+    name: 'row 29: the fallback signal below TLS 1.3',
     hello: { versions: undefined, suites: [...Object.values(SUITE), SCSV] },
     alert: 'inappropriate_fallback',
   },
 ]
 
 const FIELDS: readonly Row[] = [
-  { name: 'a session id of 33 bytes', hello: { sessionId: new Uint8Array(33) }, alert: 'decode_error' },
-  { name: 'no cipher suites', hello: { suites: [] }, alert: 'decode_error' },
-  { name: 'no compression methods', hello: { compression: new Uint8Array(0) }, alert: 'decode_error' },
-  { name: 'compression without null', hello: { compression: u8(1) }, alert: 'illegal_parameter' },
+  { name: 'row 18: a session id of 33 bytes', hello: { sessionId: new Uint8Array(33) }, alert: 'decode_error' },
+  { name: 'row 18: no cipher suites', hello: { suites: [] }, alert: 'decode_error' },
+  { name: 'row 31: no compression methods', hello: { compression: new Uint8Array(0) }, alert: 'decode_error' },
+  { name: 'row 31: compression without null', hello: { compression: u8(1) }, alert: 'illegal_parameter' },
   {
-    name: 'compression besides null',
+    name: 'row 31: compression besides null',
     hello: { compression: Uint8Array.of(0, 1) },
     alert: 'illegal_parameter',
   },
-  { name: 'null compression twice', hello: { compression: Uint8Array.of(0, 0) }, alert: 'illegal_parameter' },
-  { name: 'no common suite', hello: { suites: [0x00ff, 0xc02b, 0xc02f] }, alert: 'handshake_failure' },
+  { name: 'row 31: null compression twice', hello: { compression: Uint8Array.of(0, 0) }, alert: 'illegal_parameter' },
+  { name: 'row 26: no common suite', hello: { suites: [0x00ff, 0xc02b, 0xc02f] }, alert: 'handshake_failure' },
   {
-    name: 'only suites of TLS 1.3 that we lack',
+    name: 'row 26: only suites of TLS 1.3 that we lack',
     hello: { suites: [0x1304, 0x1305] },
     alert: 'handshake_failure',
   },
   {
-    name: 'no suite of a narrower server',
+    name: 'row 26: no suite of a narrower server',
     hello: { suites: [SUITE.TLS_AES_128_GCM_SHA256] },
     context: { cipherSuites: ['TLS_CHACHA20_POLY1305_SHA256'] },
     alert: 'handshake_failure',
@@ -126,23 +126,23 @@ const MANDATORY: readonly Row[] = [
     hello: { bodies: { [EXTENSION.supported_groups]: undefined, [EXTENSION.key_share]: undefined } },
     alert: 'missing_extension',
   },
-  { name: 'no server_name and no default', hello: { serverName: undefined }, alert: 'missing_extension' },
+  { name: 'row 32: no server_name and no default', hello: { serverName: undefined }, alert: 'missing_extension' },
 ]
 
 const DUPLICATES: readonly Row[] = [
   ...Object.entries(EXTENSION).map(
     ([name, type]): Row => ({
-      name: `${name} twice`,
+      name: `row 19: ${name} twice`,
       hello: { ...without(type), ...twice(type) },
       alert: 'decode_error',
     }),
   ),
-  { name: 'extension 64 twice', hello: twice(64), alert: 'decode_error' },
-  { name: 'extension 0x4469 twice', hello: twice(0x4469), alert: 'decode_error' },
-  { name: 'extension 0xffff twice', hello: twice(0xffff), alert: 'decode_error' },
-  { name: 'one GREASE extension twice', hello: twice(grease(9)), alert: 'decode_error' },
+  { name: 'row 19: extension 64 twice', hello: twice(64), alert: 'decode_error' },
+  { name: 'row 19: extension 0x4469 twice', hello: twice(0x4469), alert: 'decode_error' },
+  { name: 'row 19: extension 0xffff twice', hello: twice(0xffff), alert: 'decode_error' },
+  { name: 'row 19: one GREASE extension twice', hello: twice(grease(9)), alert: 'decode_error' },
   {
-    name: 'an extension twice with others between',
+    name: 'row 19: an extension twice with others between',
     hello: {
       extra: [EXTENSION.padding, 0x1234, 0x1235, EXTENSION.padding].map(
         (type): Extension => ({ type, body: u8(0) }),
@@ -154,59 +154,59 @@ const DUPLICATES: readonly Row[] = [
 
 const PSK: readonly Row[] = [
   {
-    name: 'pre_shared_key not last',
+    name: 'row 20: pre_shared_key not last',
     hello: { extra: [...offeredPsks().extra, { type: EXTENSION.padding, body: u8(0) }] },
     alert: 'illegal_parameter',
   },
   {
-    name: 'more PSK identities than binders',
+    name: 'row 20: more PSK identities than binders',
     hello: offeredPsks({ identities: 2 }),
     alert: 'illegal_parameter',
   },
   {
-    name: 'more PSK binders than identities',
+    name: 'row 20: more PSK binders than identities',
     hello: offeredPsks({ binders: 2 }),
     alert: 'illegal_parameter',
   },
-  { name: 'no PSK identity', hello: offeredPsks({ identities: 0 }), alert: 'decode_error' },
-  { name: 'no PSK binder', hello: offeredPsks({ binders: 0 }), alert: 'decode_error' },
-  { name: 'an empty PSK identity', hello: offeredPsks({ identityBytes: 0 }), alert: 'decode_error' },
-  { name: 'bytes after the PSK binders', hello: offeredPsks({ trailing: u8(0) }), alert: 'decode_error' },
+  { name: 'row 20: no PSK identity', hello: offeredPsks({ identities: 0 }), alert: 'decode_error' },
+  { name: 'row 20: no PSK binder', hello: offeredPsks({ binders: 0 }), alert: 'decode_error' },
+  { name: 'row 20: an empty PSK identity', hello: offeredPsks({ identityBytes: 0 }), alert: 'decode_error' },
+  { name: 'row 20: bytes after the PSK binders', hello: offeredPsks({ trailing: u8(0) }), alert: 'decode_error' },
   {
-    name: 'pre_shared_key without modes',
+    name: 'row 21: pre_shared_key without modes',
     hello: offeredPsks({ modes: undefined }),
     alert: 'missing_extension',
   },
-  { name: 'an empty list of PSK modes', hello: offeredPsks({ modes: [] }), alert: 'decode_error' },
+  { name: 'row 21: an empty list of PSK modes', hello: offeredPsks({ modes: [] }), alert: 'decode_error' },
 ]
 
 const GROUPS: readonly Row[] = [
   {
-    name: 'no common group',
+    name: 'row 26: no common group',
     hello: { groups: [GROUP.x448, GROUP.secp521r1] },
     shares: [GROUP.x448],
     alert: 'handshake_failure',
   },
   {
-    name: 'no group of a narrower server',
+    name: 'row 26: no group of a narrower server',
     hello: { groups: [GROUP.x25519] },
     context: { groups: ['secp256r1'] },
     alert: 'handshake_failure',
   },
   {
-    name: 'no common group and no share',
+    name: 'row 26: no common group and no share',
     hello: { groups: [GROUP.secp384r1] },
     shares: [],
     alert: 'handshake_failure',
   },
-  { name: 'no groups', hello: { groups: [] }, alert: 'decode_error' },
+  { name: 'row 26: no groups', hello: { groups: [] }, alert: 'decode_error' },
   {
-    name: 'two shares for one group',
+    name: 'row 24: two shares for one group',
     hello: sharesOf([GROUP.x25519, X25519_SHARE], [GROUP.x25519, X25519_SHARE]),
     alert: 'illegal_parameter',
   },
   {
-    name: 'two shares for one group that we lack',
+    name: 'row 24: two shares for one group that we lack',
     hello: {
       groups: [GROUP.x448, GROUP.x25519],
       ...sharesOf([GROUP.x25519, X25519_SHARE], [GROUP.x448, u8(1)], [GROUP.x448, u8(2)]),
@@ -214,7 +214,7 @@ const GROUPS: readonly Row[] = [
     alert: 'illegal_parameter',
   },
   {
-    name: 'a share for a group that is not offered',
+    name: 'row 24: a share for a group that is not offered',
     hello: {
       groups: [GROUP.x25519],
       ...sharesOf([GROUP.x25519, X25519_SHARE], [GROUP.secp256r1, P256_SHARE]),
@@ -222,42 +222,42 @@ const GROUPS: readonly Row[] = [
     alert: 'illegal_parameter',
   },
   {
-    name: 'only a share for a group that is not offered',
+    name: 'row 24: only a share for a group that is not offered',
     hello: { groups: [GROUP.secp256r1], ...sharesOf([GROUP.x25519, X25519_SHARE]) },
     alert: 'illegal_parameter',
   },
-  { name: 'an empty share', hello: sharesOf([GROUP.x25519, new Uint8Array(0)]), alert: 'decode_error' },
+  { name: 'row 23: an empty share', hello: sharesOf([GROUP.x25519, new Uint8Array(0)]), alert: 'decode_error' },
 ]
 
 const CREDENTIALS: readonly Row[] = [
-  { name: 'no schemes', hello: { schemes: [] }, alert: 'decode_error' },
-  { name: 'only Ed25519 for a P-256 key', hello: { schemes: [SCHEME.ed25519] }, alert: 'handshake_failure' },
+  { name: 'row 26: no schemes', hello: { schemes: [] }, alert: 'decode_error' },
+  { name: 'row 26: only Ed25519 for a P-256 key', hello: { schemes: [SCHEME.ed25519] }, alert: 'handshake_failure' },
   {
-    name: 'only SHA-1',
+    name: 'row 27: only SHA-1',
     hello: { schemes: [SCHEME.rsa_pkcs1_sha1, SCHEME.ecdsa_sha1] },
     context: { kinds: ['p256', 'rsa2048'] },
     alert: 'handshake_failure',
   },
   {
-    name: 'only RSA PKCS#1 v1.5',
+    name: 'row 27: only RSA PKCS#1 v1.5',
     hello: { schemes: [SCHEME.rsa_pkcs1_sha256, SCHEME.rsa_pkcs1_sha384, SCHEME.rsa_pkcs1_sha512] },
     context: { kinds: ['rsa2048'] },
     alert: 'handshake_failure',
   },
   {
-    name: 'only RSA-PSS with a PSS key, which ours is not',
+    name: 'row 27: only RSA-PSS with a PSS key, which ours is not',
     hello: { schemes: [SCHEME.rsa_pss_pss_sha256] },
     context: { kinds: ['rsa2048'] },
     alert: 'handshake_failure',
   },
   {
-    name: 'the scheme of another curve',
+    name: 'row 26: the scheme of another curve',
     hello: { schemes: [SCHEME.ecdsa_secp256r1_sha256, SCHEME.ecdsa_secp521r1_sha512] },
     context: { kinds: ['p384'] },
     alert: 'handshake_failure',
   },
   {
-    name: 'schemes for certificates only',
+    name: 'row 26: schemes for certificates only',
     hello: {
       schemes: [SCHEME.ed25519],
       extra: [
@@ -278,60 +278,60 @@ function serverName(body: Uint8Array): Partial<Hello> {
 }
 
 const SERVER_NAMES: readonly Row[] = [
-  { name: 'an empty server name list', hello: serverName(serverNameBody()), alert: 'decode_error' },
-  { name: 'an empty server_name', hello: serverName(new Uint8Array(0)), alert: 'decode_error' },
+  { name: 'row 32: an empty server name list', hello: serverName(serverNameBody()), alert: 'decode_error' },
+  { name: 'row 32: an empty server_name', hello: serverName(new Uint8Array(0)), alert: 'decode_error' },
   {
-    name: 'an empty host name',
+    name: 'row 32: an empty host name',
     hello: serverName(serverNameBody([0, new Uint8Array(0)])),
     alert: 'decode_error',
   },
-  { name: 'two host names', hello: serverName(serverNameBody([0, NAME], [0, NAME])), alert: 'decode_error' },
-  { name: 'a name of another type', hello: serverName(serverNameBody([1, NAME])), alert: 'decode_error' },
-  { name: 'NUL in the host name', hello: { serverName: 'example.com\0.test' }, alert: 'decode_error' },
-  { name: 'a host name beyond ASCII', hello: { serverName: 'ex\u00e4mple.com' }, alert: 'decode_error' },
-  { name: 'a host name with a trailing dot', hello: { serverName: 'example.com.' }, alert: 'decode_error' },
+  { name: 'row 32: two host names', hello: serverName(serverNameBody([0, NAME], [0, NAME])), alert: 'decode_error' },
+  { name: 'row 32: a name of another type', hello: serverName(serverNameBody([1, NAME])), alert: 'decode_error' },
+  { name: 'row 32: NUL in the host name', hello: { serverName: 'example.com\0.test' }, alert: 'decode_error' },
+  { name: 'row 32: a host name beyond ASCII', hello: { serverName: 'ex\u00e4mple.com' }, alert: 'decode_error' },
+  { name: 'row 32: a host name with a trailing dot', hello: { serverName: 'example.com.' }, alert: 'decode_error' },
   {
-    name: 'a host name of 256 bytes',
+    name: 'row 32: a host name of 256 bytes',
     hello: { serverName: `${'a'.repeat(244)}.example.com` },
     alert: 'decode_error',
   },
   {
-    name: 'bytes after the host name',
+    name: 'row 32: bytes after the host name',
     hello: serverName(concat(serverNameBody([0, NAME]), u8(0))),
     alert: 'decode_error',
   },
-  { name: 'a host name nobody serves', hello: { serverName: 'example.org' }, alert: 'unrecognized_name' },
+  { name: 'row 32: a host name nobody serves', hello: { serverName: 'example.org' }, alert: 'unrecognized_name' },
   {
-    name: 'two labels under a wildcard',
+    name: 'row 32: two labels under a wildcard',
     hello: { serverName: 'a.b.example.com' },
     alert: 'unrecognized_name',
   },
   {
-    name: 'an empty label under a wildcard',
+    name: 'row 32: an empty label under a wildcard',
     hello: { serverName: '.example.com' },
     alert: 'unrecognized_name',
   },
-  { name: 'the wildcard itself', hello: { serverName: '*.example.com' }, alert: 'unrecognized_name' },
-  { name: 'another wildcard', hello: { serverName: '*.example.org' }, alert: 'unrecognized_name' },
-  { name: 'a name without a dot', hello: { serverName: 'example' }, alert: 'unrecognized_name' },
+  { name: 'row 32: the wildcard itself', hello: { serverName: '*.example.com' }, alert: 'unrecognized_name' },
+  { name: 'row 32: another wildcard', hello: { serverName: '*.example.org' }, alert: 'unrecognized_name' },
+  { name: 'row 32: a name without a dot', hello: { serverName: 'example' }, alert: 'unrecognized_name' },
   {
-    name: 'a host name of 255 bytes',
+    name: 'row 32: a host name of 255 bytes',
     hello: { serverName: `${'a'.repeat(243)}.example.org` },
     alert: 'unrecognized_name',
   },
 ]
 
 const ALPN: readonly Row[] = [
-  { name: 'an empty ALPN list', hello: { alpn: [] }, alert: 'decode_error' },
-  { name: 'an empty ALPN extension', hello: raw(EXTENSION.alpn, new Uint8Array(0)), alert: 'decode_error' },
-  { name: 'an empty ALPN name', hello: { alpn: ['http/1.1', ''] }, alert: 'decode_error' },
+  { name: 'row 33: an empty ALPN list', hello: { alpn: [] }, alert: 'decode_error' },
+  { name: 'row 33: an empty ALPN extension', hello: raw(EXTENSION.alpn, new Uint8Array(0)), alert: 'decode_error' },
+  { name: 'row 33: an empty ALPN name', hello: { alpn: ['http/1.1', ''] }, alert: 'decode_error' },
   {
-    name: 'bytes after the ALPN list',
+    name: 'row 33: bytes after the ALPN list',
     hello: raw(EXTENSION.alpn, concat(alpnBody(['h2']), u8(0))),
     alert: 'decode_error',
   },
-  { name: 'no common protocol', hello: { alpn: ['spdy/3', 'h3'] }, alert: 'no_application_protocol' },
-  { name: 'a protocol in other letters', hello: { alpn: ['HTTP/1.1'] }, alert: 'no_application_protocol' },
+  { name: 'row 33: no common protocol', hello: { alpn: ['spdy/3', 'h3'] }, alert: 'no_application_protocol' },
+  { name: 'row 33: a protocol in other letters', hello: { alpn: ['HTTP/1.1'] }, alert: 'no_application_protocol' },
 ]
 
 const TABLES: Readonly<Record<string, readonly Row[]>> = {
@@ -348,13 +348,13 @@ const TABLES: Readonly<Record<string, readonly Row[]>> = {
 
 for (const [table, rows] of Object.entries(TABLES)) {
   for (const { name, alert, context, ...client } of rows) {
-    test(`refused (${table}): ${name}`, () => {
+    test(`${name} (refused, ${table})`, () => {
       assertRefused(new Wire({ ...client, context: testContext(context) }).start(), alert)
     })
   }
 }
 
-test('an extension besides the offered one, of each type, is a duplicate', () => {
+test('row 19: an extension besides the offered one, of each type, is a duplicate', () => {
   const { hello } = new TestClient({ hello: { alpn: ['http/1.1'] } })
   let types: number[] = []
   encodeHelloBody({ ...hello, arrange: (all) => ((types = all.map(({ type }) => type)), all) })
@@ -370,14 +370,14 @@ test('an extension besides the offered one, of each type, is a duplicate', () =>
 // ── what is not refused ───────────────────────────────────────────────────────────────────────────────────────────
 
 const ACCEPTED: readonly { readonly name: string; readonly hello: Partial<Hello> }[] = [
-  { name: 'the fallback signal with TLS 1.3', hello: { suites: [SUITE.TLS_AES_128_GCM_SHA256, SCSV] } },
+  { name: 'row 29: the fallback signal with TLS 1.3', hello: { suites: [SUITE.TLS_AES_128_GCM_SHA256, SCSV] } },
   ...[0x0301, 0x0302, 0x0304, 0x0305, 0x7f7f].map((legacyVersion) => ({
-    name: `legacy_version 0x${legacyVersion.toString(16)} besides supported_versions`,
+    name: `row 28: legacy_version 0x${legacyVersion.toString(16)} besides supported_versions`,
     hello: { legacyVersion },
   })),
-  { name: 'a PSK that nobody knows', hello: offeredPsks() },
-  { name: 'PSKs without a key exchange only', hello: offeredPsks({ modes: [0] }) },
-  { name: 'only unknown PSK modes', hello: offeredPsks({ modes: [0x0b, 0xfe] }) },
+  { name: 'row 22: a PSK that nobody knows', hello: offeredPsks() },
+  { name: 'row 21: PSKs without a key exchange only', hello: offeredPsks({ modes: [0] }) },
+  { name: 'row 21: only unknown PSK modes', hello: offeredPsks({ modes: [0x0b, 0xfe] }) },
   {
     name: 'PSK modes without a PSK',
     hello: { extra: [{ type: EXTENSION.psk_key_exchange_modes, body: vector8(u8(1)) }] },
@@ -387,20 +387,20 @@ const ACCEPTED: readonly { readonly name: string; readonly hello: Partial<Hello>
 ]
 
 for (const { name, hello } of ACCEPTED) {
-  test(`accepted: ${name}`, () => {
+  test(`${name} (accepted)`, () => {
     const wire = new Wire({ hello }).start()
     assert.equal(wire.error, undefined)
     assert.equal(wire.establishedCount, 1)
   })
 }
 
-test('the ServerHello of TLS 1.3 carries no downgrade sentinel', () => {
+test('row 30: the ServerHello of TLS 1.3 carries no downgrade sentinel', () => {
   const wire = new Wire().start()
   const hello = wire.client.messages.find(({ type }) => type === MESSAGE.server_hello)
   assert.notEqual(toHex(hello?.body.subarray(26, 33) ?? u8(0)), toHex(ascii('DOWNGRD')))
 })
 
-test('an unknown name costs nothing: no key share is made for it', () => {
+test('row 32: an unknown name costs nothing: no key share is made for it', () => {
   let shares = 0
   const context = testContext({
     exchangeKeys: (group, clientShare) => {

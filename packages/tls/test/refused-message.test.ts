@@ -13,7 +13,7 @@ const BODIES: readonly Uint8Array[] = [new Uint8Array(0), new Uint8Array(4), new
 
 // ── the wrong message ─────────────────────────────────────────────────────────────────────────────────────────────
 
-test('no other message opens a connection', () => {
+test('row 14: no other message opens a connection', () => {
   for (const type of TYPES.filter((other) => other !== MESSAGE.client_hello)) {
     for (const body of BODIES) {
       const wire = new Wire()
@@ -23,7 +23,7 @@ test('no other message opens a connection', () => {
   }
 })
 
-test('while the signature is waited for, no handshake message is due', () => {
+test('row 14: while the signature is waited for, no handshake message is due', () => {
   for (const type of TYPES) {
     const wire = new Wire({ signing: 'hold' }).start()
     wire.client.seal(RECORD.handshake, message(type, new Uint8Array(0)))
@@ -35,7 +35,7 @@ test('while the signature is waited for, no handshake message is due', () => {
   }
 })
 
-test('nothing but Finished finishes a handshake', () => {
+test('row 14: nothing but Finished finishes a handshake', () => {
   for (const type of TYPES.filter((other) => other !== MESSAGE.finished)) {
     for (const body of BODIES) {
       const wire = unfinishedWire()
@@ -46,7 +46,7 @@ test('nothing but Finished finishes a handshake', () => {
   }
 })
 
-test('after the handshake a client may send KeyUpdate and nothing else', () => {
+test('row 36: after the handshake a client may send KeyUpdate and nothing else', () => {
   for (const type of TYPES.filter((other) => other !== MESSAGE.key_update)) {
     for (const body of BODIES) {
       const wire = establishedWire()
@@ -56,7 +56,7 @@ test('after the handshake a client may send KeyUpdate and nothing else', () => {
   }
 })
 
-test('a wrong message is refused by its first byte, before its length is believed', () => {
+test('row 14: a wrong message is refused by its first byte, before its length is believed', () => {
   const plain = new Wire()
   plain.client.plain(RECORD.handshake, u8(MESSAGE.certificate))
   assertRefused(plain.run(), 'unexpected_message')
@@ -65,7 +65,7 @@ test('a wrong message is refused by its first byte, before its length is believe
   assertRefused(wire.run(), 'unexpected_message', AFTER_HELLO)
 })
 
-test('a second ClientHello without a retry is refused, plain or protected', () => {
+test('row 13: a second ClientHello without a retry is refused, plain or protected', () => {
   for (const signing of ['hold', 'after'] as const) {
     const again = new Wire({ signing, autoFinish: false }).start()
     again.client.seal(RECORD.handshake, encodeHello(again.client.hello))
@@ -76,7 +76,7 @@ test('a second ClientHello without a retry is refused, plain or protected', () =
   }
 })
 
-test('a third ClientHello after a retry is refused', () => {
+test('row 13: a third ClientHello after a retry is refused', () => {
   const wire = new Wire({ shares: [], autoFinish: false }).start()
   assert.equal(wire.client.retries, 1)
   wire.client.plain(RECORD.handshake, encodeHello(wire.client.hello))
@@ -85,7 +85,7 @@ test('a third ClientHello after a retry is refused', () => {
 
 // ── Finished ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('a Finished with any byte changed is refused', () => {
+test('row 14: a Finished with any byte changed is refused', () => {
   for (const suite of [SUITE.TLS_AES_128_GCM_SHA256, SUITE.TLS_AES_256_GCM_SHA384]) {
     const length = suite === SUITE.TLS_AES_256_GCM_SHA384 ? 48 : 32
     for (let at = 0; at < length; at++) {
@@ -97,7 +97,7 @@ test('a Finished with any byte changed is refused', () => {
   }
 })
 
-test('a Finished of the wrong length is refused', () => {
+test('row 14: a Finished of the wrong length is refused', () => {
   for (const suite of [SUITE.TLS_AES_128_GCM_SHA256, SUITE.TLS_AES_256_GCM_SHA384]) {
     for (const length of [0, 1, 12, 31, 33, 47, 49, 64]) {
       const wire = unfinishedWire({ hello: { suites: [suite] } })
@@ -107,7 +107,7 @@ test('a Finished of the wrong length is refused', () => {
   }
 })
 
-test('a Finished that announces 2^24 bytes is refused at once', () => {
+test('row 14: a Finished that announces 2^24 bytes is refused at once', () => {
   const wire = unfinishedWire()
   wire.client.seal(RECORD.handshake, Uint8Array.of(MESSAGE.finished, 0xff, 0xff, 0xff))
   wire.run()
@@ -115,14 +115,14 @@ test('a Finished that announces 2^24 bytes is refused at once', () => {
   assert.ok(['decode_error', 'illegal_parameter'].includes(wire.alert ?? ''))
 })
 
-test("the server's own Finished is not the client's", () => {
+test("row 14: the server's own Finished is not the client's", () => {
   const wire = unfinishedWire()
   const own = wire.client.messages.find(({ type }) => type === MESSAGE.finished)
   wire.client.seal(RECORD.handshake, message(MESSAGE.finished, own?.body ?? u8(0)))
   assertRefused(wire.run(), 'decrypt_error', AFTER_HELLO)
 })
 
-test('a Finished over another transcript is refused', () => {
+test('row 14: a Finished over another transcript is refused', () => {
   const wire = unfinishedWire()
   const [first, ...rest] = wire.client.transcript
   wire.client.transcript = [flipped(first as Uint8Array, 10), ...rest]
@@ -144,14 +144,14 @@ const KEY_UPDATES: readonly {
 ]
 
 for (const { name, body, alert } of KEY_UPDATES) {
-  test(`refused: KeyUpdate with ${name}`, () => {
+  test(`row 35: KeyUpdate with ${name}`, () => {
     const wire = establishedWire()
     wire.client.seal(RECORD.handshake, message(MESSAGE.key_update, body))
     assertRefused(wire.run(), alert, AFTER_HELLO)
   })
 }
 
-test('a KeyUpdate before Finished is refused', () => {
+test('row 35: a KeyUpdate before Finished is refused', () => {
   for (const requested of [0, 1]) {
     const wire = unfinishedWire()
     wire.client.seal(RECORD.handshake, message(MESSAGE.key_update, u8(requested)))
@@ -159,7 +159,7 @@ test('a KeyUpdate before Finished is refused', () => {
   }
 })
 
-test('33 KeyUpdates in a row are refused, empty records between them or not', () => {
+test('row 35: 33 KeyUpdates in a row are refused, empty records between them or not', () => {
   for (const isPadded of [false, true]) {
     const wire = establishedWire()
     for (let count = 0; count < 33; count++) {
@@ -170,7 +170,7 @@ test('33 KeyUpdates in a row are refused, empty records between them or not', ()
   }
 })
 
-test('a certificate from a client that nobody asked is refused', () => {
+test('row 36: a certificate from a client that nobody asked is refused', () => {
   const wire = unfinishedWire()
   wire.client.seal(RECORD.handshake, message(MESSAGE.certificate, concat(u8(0), vector24())))
   assertRefused(wire.run(), 'unexpected_message', AFTER_HELLO)

@@ -48,62 +48,62 @@ const NOTHING = new Uint8Array(0)
 const ROWS: readonly Row[] = [
   ...[0, 19, 24, 25, 128, 255].map(
     (type): Row => ({
-      name: `record type ${type}`,
+      name: `row 1: record type ${type}`,
       states: STARTED,
       send: (client) => client.raw(plainRecord(type, u8(1))),
       alert: 'unexpected_message',
     }),
   ),
   {
-    name: 'a handshake record of 16385 bytes, refused by its header',
+    name: 'row 2: a handshake record of 16385 bytes, refused by its header',
     states: ALL,
     send: (client) => client.raw(header(RECORD.handshake, 16_385)),
     alert: 'record_overflow',
   },
   {
-    name: 'a handshake record of 65535 bytes, refused by its header',
+    name: 'row 2: a handshake record of 65535 bytes, refused by its header',
     states: ALL,
     send: (client) => client.raw(header(RECORD.handshake, 65_535)),
     alert: 'record_overflow',
   },
   {
-    name: 'a protected record of 16641 bytes, refused by its header',
+    name: 'row 2: a protected record of 16641 bytes, refused by its header',
     states: PROTECTED,
     send: (client) => client.raw(header(RECORD.data, 16_641)),
     alert: 'record_overflow',
   },
   {
-    name: 'an alert record of 16385 bytes, refused by its header',
+    name: 'row 2: an alert record of 16385 bytes, refused by its header',
     states: STARTED,
     send: (client) => client.raw(header(RECORD.alert, 16_385)),
     alert: 'record_overflow',
   },
   {
-    name: 'a handshake record of no bytes',
+    name: 'row 3: a handshake record of no bytes',
     states: PLAIN,
     send: (client) => client.plain(RECORD.handshake, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'a protected handshake record of no bytes',
+    name: 'row 3: a protected handshake record of no bytes',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.handshake, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'an alert record of no bytes',
+    name: 'row 3: an alert record of no bytes',
     states: ['before the second hello'],
     send: (client) => client.plain(RECORD.alert, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'a protected alert record of no bytes',
+    name: 'row 3: a protected alert record of no bytes',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.alert, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: '17 empty data records',
+    name: 'row 4: 17 empty data records',
     states: ['established'],
     send: (client) => {
       for (let count = 0; count < 17; count++) client.send(NOTHING)
@@ -111,7 +111,7 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: '17 data records with nothing but padding',
+    name: 'row 4: 17 data records with nothing but padding',
     states: ['established'],
     send: (client) => {
       for (let count = 0; count < 17; count++) client.send(NOTHING, { padding: 100 })
@@ -119,7 +119,7 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: '33 change_cipher_spec records',
+    name: 'row 5: 33 change_cipher_spec records',
     states: ['before the second hello', 'while the signature is waited for', 'before Finished'],
     send: (client) => {
       for (let count = 0; count < 33; count++) client.changeCipherSpec()
@@ -127,37 +127,37 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec with value 2',
+    name: 'row 6: change_cipher_spec with value 2',
     states: STARTED,
     send: (client) => client.plain(RECORD.ccs, u8(2)),
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec of two bytes',
+    name: 'row 6: change_cipher_spec of two bytes',
     states: STARTED,
     send: (client) => client.plain(RECORD.ccs, Uint8Array.of(1, 1)),
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec of no bytes',
+    name: 'row 6: change_cipher_spec of no bytes',
     states: STARTED,
     send: (client) => client.plain(RECORD.ccs, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec after Finished',
+    name: 'row 6: change_cipher_spec after Finished',
     states: ['established'],
     send: (client) => client.changeCipherSpec(),
     alert: 'unexpected_message',
   },
   {
-    name: 'protected change_cipher_spec',
+    name: 'row 6: protected change_cipher_spec',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.ccs, u8(1)),
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec between the fragments of a hello',
+    name: 'row 6: change_cipher_spec between the fragments of a hello',
     states: PLAIN,
     send: (client) => {
       const hello = encodeHello(client.hello)
@@ -166,140 +166,140 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: 'an alert between the fragments of a hello',
+    name: 'row 14: an alert between the fragments of a hello',
     states: PLAIN,
     send: (client) =>
       client.plain(RECORD.handshake, u8(MESSAGE.client_hello)).plain(RECORD.alert, hex('015a')),
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec between the fragments of Finished',
+    name: 'row 6: change_cipher_spec between the fragments of Finished',
     states: ['before Finished'],
     send: (client) =>
       client.seal(RECORD.handshake, client.finishedMessage().subarray(0, 9)).changeCipherSpec(),
     alert: 'unexpected_message',
   },
   {
-    name: 'an alert between the fragments of Finished',
+    name: 'row 14: an alert between the fragments of Finished',
     states: ['before Finished'],
     send: (client) =>
       client.seal(RECORD.handshake, client.finishedMessage().subarray(0, 9)).seal(RECORD.alert, hex('015a')),
     alert: 'unexpected_message',
   },
   {
-    name: 'data between the fragments of a KeyUpdate',
+    name: 'row 14: data between the fragments of a KeyUpdate',
     states: ['established'],
     send: (client) => client.seal(RECORD.handshake, u8(MESSAGE.key_update)).send(u8(1)),
     alert: 'unexpected_message',
   },
   {
-    name: 'an all-zero inner plaintext',
+    name: 'row 7: an all-zero inner plaintext',
     states: PROTECTED,
     send: (client) => client.raw(client.writer.sealInner(new Uint8Array(20))),
     alert: 'unexpected_message',
   },
   {
-    name: 'an inner plaintext of one zero byte',
+    name: 'row 7: an inner plaintext of one zero byte',
     states: PROTECTED,
     send: (client) => client.raw(client.writer.sealInner(u8(0))),
     alert: 'unexpected_message',
   },
   ...[1, 19, 20, 24, 25, 255].map(
     (type): Row => ({
-      name: `inner type ${type}`,
+      name: `row 8: inner type ${type}`,
       states: PROTECTED,
       send: (client) => client.seal(type, u8(1)),
       alert: 'unexpected_message',
     }),
   ),
   {
-    name: 'inner content of 16385 bytes',
+    name: 'row 2: inner content of 16385 bytes',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.data, new Uint8Array(16_385).fill(1)),
     alert: 'record_overflow',
   },
   {
-    name: 'inner content of 16384 bytes and one byte of padding',
+    name: 'row 2: inner content of 16384 bytes and one byte of padding',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.data, new Uint8Array(16_384).fill(1), { padding: 1 }),
     alert: 'record_overflow',
   },
   {
-    name: 'an inner plaintext of 16386 bytes that is mostly padding',
+    name: 'row 2: an inner plaintext of 16386 bytes that is mostly padding',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.data, u8(1), { padding: 16_384 }),
     alert: 'record_overflow',
   },
   {
-    name: 'a plaintext handshake record after keys are on',
+    name: 'row 11: a plaintext handshake record after keys are on',
     states: PROTECTED,
     send: (client) => client.plain(RECORD.handshake, encodeHello(client.hello)),
     alert: 'unexpected_message',
   },
   {
-    name: 'a plaintext alert after a protected record',
+    name: 'row 11: a plaintext alert after a protected record',
     states: ['established'],
     send: (client) => client.plain(RECORD.alert, hex('0228')),
     alert: 'unexpected_message',
   },
   {
-    name: 'a plaintext alert of three bytes after keys are on',
+    name: 'row 39: a plaintext alert of three bytes after keys are on',
     states: PROTECTED,
     send: (client) => client.plain(RECORD.alert, hex('022800')),
     alert: 'unexpected_message',
   },
   {
-    name: 'a protected record before keys are on',
+    name: 'row 14: a protected record before keys are on',
     states: ['before the second hello'],
     send: (client) => client.plain(RECORD.data, new Uint8Array(40)),
     alert: 'unexpected_message',
   },
   {
-    name: 'data before Finished',
+    name: 'row 12: data before Finished',
     states: ['while the signature is waited for', 'before Finished'],
     send: (client) => client.send(ascii('GET / HTTP/1.1\r\n')),
     alert: 'unexpected_message',
   },
   {
-    name: 'empty data before Finished',
+    name: 'row 12: empty data before Finished',
     states: ['while the signature is waited for', 'before Finished'],
     send: (client) => client.send(NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'a protected record of no bytes',
+    name: 'row 9: a protected record of no bytes',
     states: PROTECTED,
     send: (client) => client.plain(RECORD.data, NOTHING),
     alert: 'bad_record_mac',
   },
   ...[1, 15, 16].map(
     (bytes): Row => ({
-      name: `a protected record of ${bytes} bytes, too short for a type and a tag`,
+      name: `row 9: a protected record of ${bytes} bytes, too short for a type and a tag`,
       states: PROTECTED,
       send: (client) => client.plain(RECORD.data, new Uint8Array(bytes)),
       alert: 'bad_record_mac',
     }),
   ),
   {
-    name: 'an alert of one byte',
+    name: 'row 39: an alert of one byte',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.alert, u8(2)),
     alert: 'decode_error',
   },
   {
-    name: 'an alert of three bytes',
+    name: 'row 39: an alert of three bytes',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.alert, hex('022800')),
     alert: 'decode_error',
   },
   {
-    name: 'two alerts in one record',
+    name: 'row 39: two alerts in one record',
     states: PROTECTED,
     send: (client) => client.seal(RECORD.alert, hex('015a015a')),
     alert: 'decode_error',
   },
   {
-    name: 'an unprotected alert of three bytes',
+    name: 'row 39: an unprotected alert of three bytes',
     states: ['before the second hello'],
     send: (client) => client.plain(RECORD.alert, hex('022800')),
     alert: 'decode_error',
@@ -308,7 +308,7 @@ const ROWS: readonly Row[] = [
 
 for (const { name, states, send, alert } of ROWS) {
   for (const state of states) {
-    test(`refused (${state}): ${name}`, () => {
+    test(`${name} (${state})`, () => {
       const wire = STATES[state]()
       send(wire.client)
       assertRefused(wire.run(), alert, expected(state))
@@ -321,7 +321,7 @@ test('the server sends ServerHello while the signature is on its way', () => {
   assert.notEqual(STATES['while the signature is waited for']().client.writeKeys, undefined)
 })
 
-test('inner content of 16384 bytes is taken, with the type it is one byte more', () => {
+test('row 2: inner content of 16384 bytes is taken, with the type it is one byte more', () => {
   const wire = STATES.established()
   wire.client.send(new Uint8Array(16_384).fill(1))
   wire.run()
@@ -329,7 +329,7 @@ test('inner content of 16384 bytes is taken, with the type it is one byte more',
   assert.equal(wire.received.length, 16_384)
 })
 
-test('32 change_cipher_spec records are taken', () => {
+test('row 5: 32 change_cipher_spec records are taken', () => {
   const wire = new Wire({ autoFinish: false }).start()
   for (let count = 0; count < 32; count++) wire.client.changeCipherSpec()
   wire.client.finish()
@@ -338,7 +338,7 @@ test('32 change_cipher_spec records are taken', () => {
   assert.equal(wire.establishedCount, 1)
 })
 
-test('bytes after a ClientHello in its record are refused', () => {
+test('row 15: bytes after a ClientHello in its record are refused', () => {
   for (const rest of [u8(MESSAGE.finished), u8(0), message(MESSAGE.client_hello, NOTHING)]) {
     const wire = new Wire()
     wire.client.plain(RECORD.handshake, concat(encodeHello(wire.client.hello), rest))
@@ -346,7 +346,7 @@ test('bytes after a ClientHello in its record are refused', () => {
   }
 })
 
-test('bytes after Finished in its record are refused, even if they would fit the next state', () => {
+test('row 15: bytes after Finished in its record are refused, even if they would fit the next state', () => {
   for (const rest of [u8(MESSAGE.key_update), message(MESSAGE.key_update, u8(0))]) {
     const wire = STATES['before Finished']()
     wire.client.seal(RECORD.handshake, concat(wire.client.finishedMessage(), rest))
@@ -355,7 +355,7 @@ test('bytes after Finished in its record are refused, even if they would fit the
   }
 })
 
-test('bytes after a KeyUpdate in its record are refused', () => {
+test('row 35: bytes after a KeyUpdate in its record are refused', () => {
   const update = message(MESSAGE.key_update, u8(0))
   for (const rest of [u8(MESSAGE.key_update), update]) {
     const wire = STATES.established()
@@ -366,7 +366,7 @@ test('bytes after a KeyUpdate in its record are refused', () => {
 
 // ── not TLS ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('what is not TLS gets no answer', () => {
+test('row 45: what is not TLS gets no answer', () => {
   const starts = [
     ...['GET / HTTP/1.1\r\n', 'POST / HTTP/1.1', 'PRI * HTTP/2.0\r\n', 'SSH-2.0-OpenSSH_9.9\r\n'].map(ascii),
     hex('0000000000000000'),
@@ -387,7 +387,7 @@ test('what is not TLS gets no answer', () => {
   }
 })
 
-test('an SSL 2.0 hello is told protocol_version', () => {
+test('row 45: an SSL 2.0 hello is told protocol_version', () => {
   const wire = new Wire()
   wire.client.raw(hex('802e0100020015000000100100800200800300800400800500800600400700c0'), new Uint8Array(32))
   assertRefused(wire.run(), 'protocol_version')

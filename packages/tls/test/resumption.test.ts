@@ -110,7 +110,7 @@ class Bench implements AsyncDisposable {
   }
 }
 
-test('a resumed handshake asks for no signature, and works while every signer is down', async () => {
+test('row 42: a resumed handshake asks for no signature, and works while every signer is down', async () => {
   await using bench = new Bench()
   const port = await bench.listen()
   const first = await bench.visit(port)
@@ -203,7 +203,7 @@ async function later(bench: Bench, port: number, ms: number): Promise<Buffer> {
 }
 
 for (const [name, prepare] of USELESS) {
-  test(`a ticket is of no use ${name}`, async () => {
+  test(`row 22: a ticket is of no use ${name}`, async () => {
     await using bench = new Bench()
     const { port, options } = await prepare(bench)
     const before = bench.signer.calls

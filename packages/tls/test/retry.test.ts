@@ -181,7 +181,7 @@ const CHANGES: readonly Change[] = [
 ]
 
 for (const { name, first, second, alert } of CHANGES) {
-  test(`refused (second hello): ${name}`, () => {
+  test(`row 25: a second hello with another ${name}`, () => {
     const wire = retrying({ hello: { ...FIRST, ...first }, secondHello: second })
     assertRefused(wire, alert)
     assert.equal(wire.client.retries, 1)
@@ -262,7 +262,7 @@ test('a retry makes a key share once, after the second hello', () => {
   assert.equal(shares, 1)
 })
 
-test('the share of the first hello is of no use for the second', () => {
+test('row 25: the share of the first hello is of no use for the second', () => {
   // RFC 8446 §4.1.2: "replace the shares"; here the client answers for a group that the server did not ask for.
   const context = testContext({ groups: ['secp256r1'] })
   const wire = new Wire({
@@ -273,7 +273,7 @@ test('the share of the first hello is of no use for the second', () => {
   assertRefused(wire.start(), 'illegal_parameter')
 })
 
-test('anything else than a ClientHello after a HelloRetryRequest is refused', () => {
+test('row 14: anything else than a ClientHello after a HelloRetryRequest is refused', () => {
   const types = Object.values(MESSAGE).filter((type) => type !== MESSAGE.client_hello)
   for (const type of [...types, 0, 3, 99, 255]) {
     const wire = retrying({ autoRetry: false })
@@ -282,14 +282,14 @@ test('anything else than a ClientHello after a HelloRetryRequest is refused', ()
   }
 })
 
-test('bytes after the second hello in its record are refused', () => {
+test('row 15: bytes after the second hello in its record are refused', () => {
   const wire = retrying({ autoRetry: false })
   const hello = encodeHello(wire.client.hello)
   wire.client.plain(RECORD.handshake, concat(hello, u8(MESSAGE.finished)))
   assertRefused(wire.run(), 'unexpected_message')
 })
 
-test('the second hello may not shrink to groups that lead elsewhere', () => {
+test('row 25: the second hello may not shrink to groups that lead elsewhere', () => {
   const wire = retrying({
     secondHello: (hello) => ({
       ...hello,

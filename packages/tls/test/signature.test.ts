@@ -8,7 +8,7 @@ import { seededRandom } from './support/random.ts'
 import { assertOver, assertRefused } from './support/outcome.ts'
 
 const AFTER_HELLO = { signCalls: 1, encrypted: true } as const
-test('a signer that fails is an internal error, and why is not for the client', () => {
+test('row 41: a signer that fails is an internal error, and why is not for the client', () => {
   const wire = new Wire({ signing: 'hold' }).start()
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
@@ -20,7 +20,7 @@ test('a signer that fails is an internal error, and why is not for the client', 
   assert.equal(Buffer.from(wire.output).includes('fire'), false)
 })
 
-test('a signer that fails inside the handler is an internal error', () => {
+test('row 41: a signer that fails inside the handler is an internal error', () => {
   for (const kind of ['p256', 'rsa2048'] as const) {
     const wire: Wire = new Wire({ signing: 'hold', context: testContext({ kinds: [kind] }) })
     wire.onSign = ({ id }) => {
@@ -34,7 +34,7 @@ test('a signer that fails inside the handler is an internal error', () => {
   }
 })
 
-test('a signature that does not verify never leaves the process', () => {
+test('row 41: a signature that does not verify never leaves the process', () => {
   const random = seededRandom(7)
   for (const kind of ['p256', 'p384', 'rsa2048', 'ed25519'] as const) {
     const wrong: readonly ((good: Uint8Array) => Uint8Array)[] = [
@@ -61,7 +61,7 @@ test('a signature that does not verify never leaves the process', () => {
   }
 })
 
-test('every RSA signature is checked, not only the first', () => {
+test('row 41: every RSA signature is checked, not only the first', () => {
   const context = testContext({ kinds: ['rsa2048'] })
   for (let count = 0; count < 3; count++) establishedWire({ context })
   const wire = new Wire({ signing: 'hold', context }).start()
@@ -72,7 +72,7 @@ test('every RSA signature is checked, not only the first', () => {
   assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
 })
 
-test('the signature for another connection is a wrong one', () => {
+test('row 41: the signature for another connection is a wrong one', () => {
   const context = testContext({ kinds: ['rsa2048'] })
   const other = new Wire({ signing: 'hold', context }).start()
   const wire = new Wire({ signing: 'hold', context }).start()
@@ -84,7 +84,7 @@ test('the signature for another connection is a wrong one', () => {
   assertRefused(wire.run(), 'internal_error', AFTER_HELLO)
 })
 
-test('a second, a late and an unknown answer are dropped', () => {
+test('row 41: a second, a late and an unknown answer are dropped', () => {
   const wire = new Wire({ signing: 'hold' }).start()
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
@@ -104,7 +104,7 @@ test('a second, a late and an unknown answer are dropped', () => {
   assert.equal(wire.received.length, 11)
 })
 
-test('an answer after the end is dropped', () => {
+test('row 41: an answer after the end is dropped', () => {
   const wire = new Wire({ signing: 'hold' }).start()
   const [call] = wire.signCalls
   assert.ok(call !== undefined)
@@ -118,7 +118,7 @@ test('an answer after the end is dropped', () => {
   assertOver(wire)
 })
 
-test('a signer that never answers: the shell ends the handshake, and the request is withdrawn', () => {
+test('row 41: a signer that never answers: the shell ends the handshake, and the request is withdrawn', () => {
   for (const code of ['ERR_TLS_SIGNER_TIMEOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT'] as const) {
     const wire = new Wire({ signing: 'hold' }).start()
     wire.server.fail(code)
@@ -137,7 +137,7 @@ test('close before the handshake is done drops it', () => {
   assertOver(wire)
 })
 
-test('a flood of input while the signature is waited for is bounded', () => {
+test('row 43: a flood of input while the signature is waited for is bounded', () => {
   const wire = new Wire({ signing: 'hold' }).start()
   for (let count = 0; count < 1000 && wire.closedCount === 0; count++) wire.deliver(new Uint8Array(0))
   assert.equal(wire.closedCount, 0)

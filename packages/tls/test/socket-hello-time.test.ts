@@ -7,7 +7,7 @@ import { connectTls, event, startTls, until } from './support/socket-server.ts'
 const HELLO_MS = 100
 const HANDSHAKE_MS = 400
 
-test('hello: a client that says nothing has helloTimeoutMs and no more', async () => {
+test('row 44: hello: a client that says nothing has helloTimeoutMs and no more', async () => {
   await using server = await startTls(() => {}, { helloTimeoutMs: HELLO_MS, handshakeTimeoutMs: 5000 })
   const start = performance.now()
   using client = new RawClient(server.port)

@@ -151,7 +151,7 @@ async function throughNode(client: TestClient12, hello?: Uint8Array): Promise<Re
 const context = testContext({ alpnProtocols: ['h2', 'http/1.1'], isDefault: true })
 
 for (const { name, ...options } of ROWS) {
-  test(`node:tls and the engine agree on TLS 1.2: ${name}`, async () => {
+  test(`property c: node:tls and the engine agree on TLS 1.2: ${name}`, async () => {
     const theirs = await throughNode(new TestClient12(options))
     const ours = resultOf(new Wire12({ context, ...options }).start().client)
     assert.deepEqual(ours, theirs)

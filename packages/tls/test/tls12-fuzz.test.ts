@@ -35,7 +35,7 @@ const STEPS: Readonly<Record<string, (client: TestClient12) => unknown>> = {
   warning: (client) => client.alert(90, 1),
 }
 
-test('of all orders of three steps one leads to a connection', () => {
+test('property b: of all orders of three steps of TLS 1.2 one leads to a connection', () => {
   const names = Object.keys(STEPS)
   const good: string[] = []
   for (const first of names) {
@@ -73,7 +73,7 @@ function damaged(bytes: Uint8Array, random: Random): Uint8Array {
   return flipped(bytes, at, 1 << random.below(8))
 }
 
-test(`${RUNS} handshakes with damage in one flight end with a TlsError, wait for more, or were not hurt`, () => {
+test(`property a: ${RUNS} TLS 1.2 handshakes with damage in one flight end with a TlsError, wait for more, or were not hurt`, () => {
   const random = seededRandom(0x5246)
   const codes = new Map<string, number>()
   for (let count = 0; count < RUNS; count++) {
@@ -114,7 +114,7 @@ test(`${RUNS} handshakes with damage in one flight end with a TlsError, wait for
   }
 })
 
-test(`${RUNS} random records in each state end with a TlsError or wait for more`, () => {
+test(`property a: ${RUNS} random records in each state of TLS 1.2 end with a TlsError or wait for more`, () => {
   const random = seededRandom(0x5289)
   for (let count = 0; count < RUNS; count++) {
     const wire = new Wire12({ context, autoFinish: false }).start()

@@ -151,7 +151,7 @@ test('the hybrid group is not for TLS 1.2', () => {
 
 // ── ServerHello ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('ServerHello carries the downgrade sentinel', () => {
+test('row 30: ServerHello carries the downgrade sentinel', () => {
   const first = new Wire12().start().client.serverRandom
   const second = new Wire12().start().client.serverRandom
   assert.equal(toHex(first.subarray(24)), '444f574e47524401')
@@ -367,7 +367,7 @@ test('close_notify ends each side in turn', () => {
   assert.deepEqual([wire.closedCount, wire.error], [1, undefined])
 })
 
-test('warnings are passed over, four in a row and again after data', () => {
+test('row 39: warnings are passed over, four in a row and again after data', () => {
   const wire = new Wire12().start()
   for (let round = 0; round < 3; round++) {
     for (const description of [90, 100, 41, 255]) wire.client.alert(description, 1)

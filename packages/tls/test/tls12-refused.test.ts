@@ -51,12 +51,12 @@ const HELLOS: readonly HelloRow[] = [
     alert: 'protocol_version',
   },
   {
-    name: 'the fallback signal',
+    name: 'row 29: the fallback signal',
     hello: { suites: [...Object.values(SUITE12), SCSV] },
     alert: 'inappropriate_fallback',
   },
   {
-    name: 'the fallback signal besides supported_versions',
+    name: 'row 29: the fallback signal besides supported_versions',
     hello: { versions: [0x0303], suites: [...Object.values(SUITE12), SCSV] },
     alert: 'inappropriate_fallback',
   },
@@ -83,7 +83,7 @@ const HELLOS: readonly HelloRow[] = [
     context: { cipherSuites12: ['TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'] },
     alert: 'handshake_failure',
   },
-  { name: 'no supported_groups', hello: without(EXTENSION.supported_groups), alert: 'handshake_failure' },
+  { name: 'row 37: no supported_groups', hello: without(EXTENSION.supported_groups), alert: 'handshake_failure' },
   { name: 'no common group', hello: { groups: [GROUP.x448, 0x11ec] }, alert: 'handshake_failure' },
   {
     name: 'the curve of the certificate is not among the groups',
@@ -115,17 +115,17 @@ const HELLOS: readonly HelloRow[] = [
   { name: 'no common protocol', hello: { alpn: ['h3'] }, alert: 'no_application_protocol' },
   { name: 'no null compression', hello: { compression: u8(1) }, alert: 'illegal_parameter' },
   {
-    name: 'renegotiation_info of another handshake',
+    name: 'row 37: renegotiation_info of another handshake',
     hello: extra(EXTENSION.renegotiation_info, vector8(new Uint8Array(12))),
     alert: 'handshake_failure',
   },
   {
-    name: 'renegotiation_info with a length that lies',
+    name: 'row 37: renegotiation_info with a length that lies',
     hello: extra(EXTENSION.renegotiation_info, hex('01')),
     alert: 'decode_error',
   },
   {
-    name: 'point formats without uncompressed',
+    name: 'row 37: point formats without uncompressed',
     hello: extra(EXTENSION.ec_point_formats, vector8(Uint8Array.of(1, 2))),
     alert: 'illegal_parameter',
   },
@@ -152,7 +152,7 @@ const HELLOS: readonly HelloRow[] = [
 ]
 
 for (const { name, hello, context, alert } of HELLOS) {
-  test(`TLS 1.2 hello refused: ${name}`, () => {
+  test(`${name} (TLS 1.2 hello)`, () => {
     assertRefused(new Wire12({ hello, context: testContext(context) }).start(), alert)
   })
 }
@@ -225,7 +225,7 @@ const ROWS: readonly Row[] = [
   // Order.
   ...Object.entries(MESSAGE).map(
     ([name, type]): Row => ({
-      name: `${name} out of place`,
+      name: `row 14: ${name} out of place`,
       states: ALL.filter(
         (state) =>
           EXPECTED_IN[state]?.includes(type) !== true &&
@@ -236,76 +236,76 @@ const ROWS: readonly Row[] = [
     }),
   ),
   {
-    name: 'a second ClientHello',
+    name: 'row 13: a second ClientHello',
     states: PLAIN,
     send: (client) => client.plain(RECORD.handshake, encodeHello(client.hello)),
     alert: 'unexpected_message',
   },
   {
-    name: 'a ClientHello to renegotiate',
+    name: 'row 37: a ClientHello to renegotiate',
     states: ['established'],
     send: (client) => client.record(RECORD.handshake, encodeHello(client.hello)),
     alert: 'no_renegotiation',
   },
   {
-    name: 'one byte of a ClientHello to renegotiate',
+    name: 'row 37: one byte of a ClientHello to renegotiate',
     states: ['established'],
     send: (client) => client.record(RECORD.handshake, u8(MESSAGE.client_hello)),
     alert: 'no_renegotiation',
   },
   {
-    name: 'data',
+    name: 'row 12: data',
     states: PLAIN,
     send: (client) => client.plain(RECORD.data, ascii('GET / HTTP/1.1\r\n')),
     alert: 'unexpected_message',
   },
   {
-    name: 'protected data before Finished',
+    name: 'row 12: protected data before Finished',
     states: ['before Finished'],
     send: (client) => client.send(ascii('GET / HTTP/1.1\r\n')),
     alert: 'unexpected_message',
   },
   // ClientKeyExchange.
   {
-    name: 'a byte after the point of ClientKeyExchange',
+    name: 'row 37: a byte after the point of ClientKeyExchange',
     states: ['before ClientKeyExchange'],
     send: point(vector8(new Uint8Array(32).fill(9)), u8(0)),
     alert: 'decode_error',
   },
   {
-    name: 'a point one byte shorter',
+    name: 'row 37: a point one byte shorter',
     states: ['before ClientKeyExchange'],
     send: point(vector8(new Uint8Array(31).fill(9))),
     alert: 'illegal_parameter',
   },
   {
-    name: 'an empty ClientKeyExchange',
+    name: 'row 37: an empty ClientKeyExchange',
     states: ['before ClientKeyExchange'],
     send: point(),
     alert: 'decode_error',
   },
   {
-    name: 'a point with a length one too small',
+    name: 'row 37: a point with a length one too small',
     states: ['before ClientKeyExchange'],
     send: point(u8(31), new Uint8Array(32).fill(9)),
     alert: 'decode_error',
   },
   {
-    name: 'a point with a length one too large',
+    name: 'row 37: a point with a length one too large',
     states: ['before ClientKeyExchange'],
     send: point(u8(33), new Uint8Array(32).fill(9)),
     alert: 'decode_error',
   },
   ...LOW_ORDER.map(
     (text, index): Row => ({
-      name: `an X25519 point of low order (${index})`,
+      name: `row 37: an X25519 point of low order (${index})`,
       states: ['before ClientKeyExchange'],
       send: point(vector8(hex(text))),
       alert: 'illegal_parameter',
     }),
   ),
   {
-    name: 'bytes after ClientKeyExchange in its record',
+    name: 'row 15: bytes after ClientKeyExchange in its record',
     states: ['before ClientKeyExchange'],
     send: (client) =>
       client.plain(
@@ -316,7 +316,7 @@ const ROWS: readonly Row[] = [
   },
   // change_cipher_spec.
   {
-    name: 'change_cipher_spec',
+    name: 'row 37: change_cipher_spec',
     states: [
       'while the signature is waited for',
       'before ClientKeyExchange',
@@ -333,27 +333,27 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: 'change_cipher_spec between the fragments of ClientKeyExchange',
+    name: 'row 16: change_cipher_spec between the fragments of ClientKeyExchange',
     states: ['before ClientKeyExchange'],
     send: (client) => client.plain(RECORD.handshake, hex('1000')).plain(RECORD.ccs, u8(1)),
     alert: 'unexpected_message',
   },
   ...[NOTHING, u8(0), u8(2), Uint8Array.of(1, 1)].map(
     (body): Row => ({
-      name: `change_cipher_spec of ${body.length === 0 ? 'nothing' : [...body].join(' ')}`,
+      name: `row 37: change_cipher_spec of ${body.length === 0 ? 'nothing' : [...body].join(' ')}`,
       states: ['before change_cipher_spec'],
       send: (client) => client.plain(RECORD.ccs, body),
       alert: 'illegal_parameter',
     }),
   ),
   {
-    name: 'Finished without change_cipher_spec',
+    name: 'row 37: Finished without change_cipher_spec',
     states: ['before change_cipher_spec'],
     send: (client) => client.plain(RECORD.handshake, client.finishedMessage()),
     alert: 'unexpected_message',
   },
   {
-    name: 'protected Finished without change_cipher_spec',
+    name: 'row 37: protected Finished without change_cipher_spec',
     states: ['before change_cipher_spec'],
     send: (client) => client.protectWrites().finish(),
     alert: 'unexpected_message',
@@ -366,21 +366,21 @@ const ROWS: readonly Row[] = [
   },
   // Finished.
   {
-    name: 'a wrong Finished',
+    name: 'row 37: a wrong Finished',
     states: ['before Finished'],
     send: (client) => client.finish(flipped(client.finishedMessage(), 15)),
     alert: 'decrypt_error',
   },
   ...[0, 11, 13, 32].map(
     (length): Row => ({
-      name: `a Finished of ${length} bytes`,
+      name: `row 37: a Finished of ${length} bytes`,
       states: ['before Finished'],
       send: (client) => client.finish(message(MESSAGE.finished, new Uint8Array(length))),
       alert: 'decode_error',
     }),
   ),
   {
-    name: 'bytes after Finished in its record',
+    name: 'row 15: bytes after Finished in its record',
     states: ['before Finished'],
     send: (client) => client.record(RECORD.handshake, concat(client.finishedMessage(), u8(1))),
     alert: 'unexpected_message',
@@ -403,38 +403,38 @@ const ROWS: readonly Row[] = [
   ),
   ...[0, 19, 24, 255].map(
     (type): Row => ({
-      name: `a record of type ${type}`,
+      name: `row 1: a record of type ${type}`,
       states: ALL,
       send: (client) => client.plain(type, u8(1)),
       alert: 'unexpected_message',
     }),
   ),
   {
-    name: 'a handshake record of no bytes',
+    name: 'row 3: a handshake record of no bytes',
     states: ALL,
     send: (client) => client.record(RECORD.handshake, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'an alert record of no bytes',
+    name: 'row 3: an alert record of no bytes',
     states: ALL,
     send: (client) => client.record(RECORD.alert, NOTHING),
     alert: 'unexpected_message',
   },
   {
-    name: 'an alert of one byte',
+    name: 'row 39: an alert of one byte',
     states: ALL,
     send: (client) => client.record(RECORD.alert, u8(2)),
     alert: 'decode_error',
   },
   {
-    name: 'an alert of three bytes',
+    name: 'row 39: an alert of three bytes',
     states: ALL,
     send: (client) => client.record(RECORD.alert, hex('022800')),
     alert: 'decode_error',
   },
   {
-    name: 'five warnings in a row',
+    name: 'row 39: five warnings in a row',
     states: ALL,
     send: (client) => {
       for (let count = 0; count < 5; count++) client.alert(90, 1)
@@ -442,7 +442,7 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: 'seventeen empty data records in a row',
+    name: 'row 4: seventeen empty data records in a row',
     states: ['established'],
     send: (client) => {
       for (let count = 0; count < 17; count++) client.send(NOTHING)
@@ -450,13 +450,13 @@ const ROWS: readonly Row[] = [
     alert: 'unexpected_message',
   },
   {
-    name: 'content of 16385 bytes',
+    name: 'row 2: content of 16385 bytes',
     states: ['established'],
     send: (client) => client.send(new Uint8Array(16_385)),
     alert: 'record_overflow',
   },
   {
-    name: 'a protected record that is far too long',
+    name: 'row 2: a protected record that is far too long',
     states: PROTECTED,
     send: (client) => client.raw(hex('1703034801')),
     alert: 'record_overflow',
@@ -476,7 +476,7 @@ const ROWS: readonly Row[] = [
     alert: 'bad_record_mac',
   },
   {
-    name: 'a record that skips a number',
+    name: 'row 10: a record that skips a number',
     states: ['established'],
     send: (client) => {
       if (client.writeKeys !== undefined) client.writeKeys.sequence++
@@ -485,7 +485,7 @@ const ROWS: readonly Row[] = [
     alert: 'bad_record_mac',
   },
   {
-    name: 'a record again',
+    name: 'row 10: a record again',
     states: ['established'],
     send: (client) => {
       client.send(ascii('x'))
@@ -496,19 +496,19 @@ const ROWS: readonly Row[] = [
   },
   // The client gives up.
   {
-    name: 'handshake_failure of the client',
+    name: 'row 39: handshake_failure of the client',
     states: ALL,
     send: (client) => client.alert(40),
     alert: undefined,
   },
   {
-    name: 'an alert nobody knows',
+    name: 'row 39: an alert nobody knows',
     states: ALL,
     send: (client) => client.alert(200),
     alert: undefined,
   },
   {
-    name: 'close_notify during the handshake',
+    name: 'row 39: close_notify during the handshake',
     states: ALL.filter((state) => state !== 'established'),
     send: (client) => client.alert(0, 1),
     alert: undefined,
@@ -517,7 +517,7 @@ const ROWS: readonly Row[] = [
 
 for (const { name, states, send, alert } of ROWS) {
   for (const state of states) {
-    test(`TLS 1.2 refused (${state}): ${name}`, () => {
+    test(`${name} (TLS 1.2, ${state})`, () => {
       const wire = STATES[state]()
       send(wire.client)
       assertRefused(wire.run(), alert, expected(state))
@@ -537,7 +537,7 @@ test('the states of the table are what their names say', () => {
   assertEstablished(wire.run())
 })
 
-test('P-256 points: off the curve, compressed, hybrid form, infinity, another length', () => {
+test('row 37: P-256 points: off the curve, compressed, hybrid form, infinity, another length', () => {
   const context = testContext({ groups: ['secp256r1'] })
   const good = (wire: Wire12): Uint8Array => wire.client.keyExchangeBody().subarray(1)
   const rows: readonly (readonly [AlertText, (share: Uint8Array) => Uint8Array])[] = [
@@ -557,7 +557,7 @@ test('P-256 points: off the curve, compressed, hybrid form, infinity, another le
   }
 })
 
-test('every byte of a protected record counts', () => {
+test('row 9: every byte of a protected record counts', () => {
   const template = new Wire12().start()
   template.client.send(ascii('content'))
   const { length } = template.client.take()
@@ -570,7 +570,7 @@ test('every byte of a protected record counts', () => {
   }
 })
 
-test('a client of TLS 1.3 whose early data meets TLS 1.2 is refused', () => {
+test('row 34: a client of TLS 1.3 whose early data meets TLS 1.2 is refused', () => {
   const wire = new Wire12({ signing: 'hold', hello: extra(EXTENSION.early_data, NOTHING) }).start()
   wire.client.plain(RECORD.data, new Uint8Array(100))
   assertRefused(wire.run(), 'unexpected_message', { signCalls: 1 })
@@ -578,7 +578,7 @@ test('a client of TLS 1.3 whose early data meets TLS 1.2 is refused', () => {
 
 // ── the signer ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('a signer that fails is an internal_error', () => {
+test('row 41: a signer that fails is an internal_error', () => {
   const wire = new Wire12({ signing: 'hold' }).start()
   const id = wire.signCalls[0]?.id ?? 0
   wire.answered.add(id)
@@ -587,7 +587,7 @@ test('a signer that fails is an internal_error', () => {
   assert.equal(wire.error?.code, 'ERR_TLS_SIGNER')
 })
 
-test('a wrong RSA signature never leaves, with PSS and with PKCS#1 v1.5', () => {
+test('row 41: a wrong RSA signature never leaves, with PSS and with PKCS#1 v1.5', () => {
   const context = testContext({ kinds: ['rsa2048'] })
   for (const scheme of [SCHEME.rsa_pss_rsae_sha256, SCHEME.rsa_pkcs1_sha256]) {
     const wire = new Wire12({ context, signing: 'hold', hello: { schemes: [scheme] } }).start()
@@ -601,7 +601,7 @@ test('a wrong RSA signature never leaves, with PSS and with PKCS#1 v1.5', () => 
   }
 })
 
-test('the end of the transport in each state', () => {
+test('row 40: the end of the transport in each state', () => {
   for (const state of ALL) {
     const wire = STATES[state]()
     wire.server.transportEnded()
@@ -613,7 +613,7 @@ test('the end of the transport in each state', () => {
 
 // ── limits ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('a key that has protected as many records as it may is the end of the connection', () => {
+test('row 43: a key that has protected as many records as it may is the end of the connection', () => {
   const context = testContext()
   const cipherSuites12 = context.cipherSuites12.map((suite) => ({ ...suite, recordLimit: 4 }))
   const wire = new Wire12({ context: { ...context, cipherSuites12 } }).start()
