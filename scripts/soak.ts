@@ -2,6 +2,8 @@
 //   node scripts/soak.ts [part of a name]
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { compareHellos, NodeServer } from '../packages/tls/test/support/differential-hellos.ts'
+import { seededRandom } from '../packages/tls/test/support/random.ts'
 import { failHandshakes, updateKeys, watchNonces } from '../packages/tls/test/support/soak.ts'
 
 setFlagsFromString('--expose-gc')
@@ -12,7 +14,7 @@ const FAILED_HANDSHAKES = 100_000
 /** A connection that is kept holds several kilobytes; this is noise of the heap. */
 const MAX_GROWTH_BYTES = 2 << 20
 
-const SOAKS: Readonly<Record<string, () => string>> = {
+const SOAKS: Readonly<Record<string, () => string | Promise<string>>> = {
   'row 47: 600000 records with AES-128-GCM': () => {
     watchNonces('TLS_AES_128_GCM_SHA256', 600_000, 5000)
     return 'no (key, nonce) pair twice'
@@ -28,6 +30,10 @@ const SOAKS: Readonly<Record<string, () => string>> = {
   '100000 KeyUpdates': () => {
     updateKeys(100_000)
     return 'all data arrived'
+  },
+  'property c: 100000 mutated hellos to the engine and to node:tls': async () => {
+    await using node = await NodeServer.listen()
+    return JSON.stringify(await compareHellos(node, seededRandom(Date.now() % 2 ** 31), 100_000))
   },
   'property d: 100000 failed handshakes': () => {
     failHandshakes(FAILED_HANDSHAKES / 10)
@@ -48,6 +54,6 @@ function bytesInUse(): number {
 for (const [name, soak] of Object.entries(SOAKS)) {
   if (!name.includes(only)) continue
   const startedAt = performance.now()
-  const result = soak()
+  const result = await soak()
   console.log(`${name}: ${result}, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
 }

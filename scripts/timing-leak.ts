@@ -9,13 +9,13 @@ import { constants, generateKeyPairSync, publicEncrypt, randomBytes } from 'node
 import { createLocalSigner, premasterOfBlock } from '@latchkey/tls'
 import { equalSecrets, publicKeyId } from '../packages/tls/src/crypto-provider.ts'
 import { checkedPremaster } from '../packages/tls/src/handshake12/premaster-secret.ts'
+import { seededRandom } from '../packages/tls/test/support/random.ts'
+import { type NamedCase, TIMING_CASES } from '../packages/tls/test/support/timing-cases.ts'
+import { measure, T_LIMIT } from '../packages/tls/test/support/timing.ts'
 
 const seconds = Number(process.argv[2] ?? 4)
-const THRESHOLD = 4.5
 /** Inputs of each kind; a sample goes through some of them. */
 const INPUTS = 256
-/** The slowest are the scheduler's and the collector's. */
-const KEPT = 0.8
 
 interface Target {
   readonly name: string
@@ -56,12 +56,6 @@ function premaster(version: number): Uint8Array {
   return Uint8Array.from([version >>> 8, version & 0xff, ...randomBytes(46)])
 }
 
-/** Stops at the first byte that is wrong: what nobody should write. */
-function leakyEqual(a: Uint8Array, b: Uint8Array): boolean {
-  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false
-  return true
-}
-
 /** Looks for the end of the padding from the left. */
 function leakyPremaster(bytes: Uint8Array): Uint8Array | undefined {
   if (bytes[0] !== 0 || bytes[1] !== 2) return undefined
@@ -70,13 +64,6 @@ function leakyPremaster(bytes: Uint8Array): Uint8Array | undefined {
 }
 
 const TARGETS: readonly Target[] = [
-  {
-    name: 'control: a comparison that stops early',
-    isControl: true,
-    batch: 64,
-    input: (kind) => (kind === 0 ? expected.slice() : new Uint8Array(randomBytes(32))),
-    work: (input) => leakyEqual(input, expected),
-  },
   {
     name: 'control: padding that is searched',
     isControl: true,
@@ -128,58 +115,33 @@ const TARGETS: readonly Target[] = [
   },
 ]
 
-interface Sample {
-  readonly kind: number
-  readonly ns: number
-}
-
-function measure({ batch, input, work }: Target): Sample[] {
+function caseOf({ name, isControl = false, batch, input, work }: Target): NamedCase {
   const inputs = [0, 1].map((kind) => Array.from({ length: INPUTS }, () => input(kind)))
-  const choices = randomBytes(4096)
-  const samples: Sample[] = []
-  const startedAt = performance.now()
-  const warmUntil = startedAt + seconds * 200
-  const until = warmUntil + seconds * 1000
-  for (let round = 0; performance.now() < until; round++) {
-    const kind = (choices[round % choices.length] as number) & 1
-    const own = inputs[kind] as Uint8Array[]
-    const at = (round * batch) % INPUTS
-    const before = process.hrtime.bigint()
-    for (let index = 0; index < batch; index++) work(own[(at + index) % INPUTS] as Uint8Array)
-    const ns = Number(process.hrtime.bigint() - before) / batch
-    if (performance.now() > warmUntil) samples.push({ kind, ns })
+  let at = 0
+  return {
+    name,
+    leaks: isControl,
+    operations: batch,
+    samples: Number.POSITIVE_INFINITY,
+    prepare: (kind) => {
+      const own = inputs[kind] as Uint8Array[]
+      at = (at + batch) % INPUTS
+      return () => {
+        for (let index = 0; index < batch; index++) work(own[(at + index) % INPUTS] as Uint8Array)
+      }
+    },
   }
-  const sorted = Float64Array.from(samples, ({ ns }) => ns).sort()
-  const limit = sorted[Math.floor(sorted.length * KEPT)] ?? 0
-  return samples.filter(({ ns }) => ns <= limit)
 }
 
-interface Moments {
-  readonly count: number
-  readonly mean: number
-  readonly variance: number
-}
-
-function momentsOf(samples: readonly Sample[], wanted: number): Moments {
-  const times = samples.filter(({ kind }) => kind === wanted).map(({ ns }) => ns)
-  const mean = times.reduce((sum, ns) => sum + ns, 0) / times.length
-  const variance = times.reduce((sum, ns) => sum + (ns - mean) ** 2, 0) / (times.length - 1)
-  return { count: times.length, mean, variance }
-}
-
-let isSound = true
-for (const target of TARGETS) {
-  const samples = measure(target)
-  const [a, b] = [momentsOf(samples, 0), momentsOf(samples, 1)]
-  const deviation = Math.sqrt(a.variance / a.count + b.variance / b.count)
-  const t = (b.mean - a.mean) / deviation
-  const isFound = Math.abs(t) > THRESHOLD
-  const isAsItShould = isFound === (target.isControl === true)
-  isSound &&= isAsItShould
-  const verdict = isFound ? 'differs' : 'no difference'
+const random = seededRandom(Date.now() % 2 ** 31)
+for (const target of [...TIMING_CASES, ...TARGETS.map(caseOf)]) {
+  const { leaks } = target
+  const { t, differenceNs, detectableNs, samples } = measure(target, random, seconds)
+  const isFound = Math.abs(t) > T_LIMIT
+  const isAsItShould = leaks === undefined || isFound === leaks
+  if (!isAsItShould) process.exitCode = 1
   console.log(
-    `${isAsItShould ? 'ok ' : 'BAD'} ${target.name}: ${verdict}, t = ${t.toFixed(1)}, ${a.mean.toFixed(0)} and ` +
-      `${b.mean.toFixed(0)} ns, ${samples.length} samples, sees ${(THRESHOLD * deviation).toFixed(2)} ns`,
+    `${isAsItShould ? 'ok ' : 'BAD'} ${target.name}: ${isFound ? 'differs' : 'no difference'}, t = ${t.toFixed(1)}, ` +
+      `${differenceNs.toFixed(1)} ns, ${samples} samples, sees ${detectableNs.toFixed(2)} ns`,
   )
 }
-process.exitCode = isSound ? 0 : 1

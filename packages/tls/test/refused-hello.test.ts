@@ -71,7 +71,11 @@ const VERSIONS: readonly Row[] = [
     hello: { versions: undefined, legacyVersion: 0x0302 },
     alert: 'protocol_version',
   },
-  { name: 'row 28: only GREASE versions', hello: { versions: [grease(1), grease(2)] }, alert: 'protocol_version' },
+  {
+    name: 'row 28: only GREASE versions',
+    hello: { versions: [grease(1), grease(2)] },
+    alert: 'protocol_version',
+  },
   { name: 'row 26: only drafts of TLS 1.3', hello: { versions: [0x7f1c] }, alert: 'protocol_version' },
   { name: 'row 28: legacy_version 0x0300', hello: { legacyVersion: 0x0300 }, alert: 'protocol_version' },
   { name: 'row 28: legacy_version 0x0002', hello: { legacyVersion: 0x0002 }, alert: 'protocol_version' },
@@ -89,17 +93,33 @@ const VERSIONS: readonly Row[] = [
 ]
 
 const FIELDS: readonly Row[] = [
-  { name: 'row 18: a session id of 33 bytes', hello: { sessionId: new Uint8Array(33) }, alert: 'decode_error' },
+  {
+    name: 'row 18: a session id of 33 bytes',
+    hello: { sessionId: new Uint8Array(33) },
+    alert: 'decode_error',
+  },
   { name: 'row 18: no cipher suites', hello: { suites: [] }, alert: 'decode_error' },
-  { name: 'row 31: no compression methods', hello: { compression: new Uint8Array(0) }, alert: 'decode_error' },
+  {
+    name: 'row 31: no compression methods',
+    hello: { compression: new Uint8Array(0) },
+    alert: 'decode_error',
+  },
   { name: 'row 31: compression without null', hello: { compression: u8(1) }, alert: 'illegal_parameter' },
   {
     name: 'row 31: compression besides null',
     hello: { compression: Uint8Array.of(0, 1) },
     alert: 'illegal_parameter',
   },
-  { name: 'row 31: null compression twice', hello: { compression: Uint8Array.of(0, 0) }, alert: 'illegal_parameter' },
-  { name: 'row 26: no common suite', hello: { suites: [0x00ff, 0xc02b, 0xc02f] }, alert: 'handshake_failure' },
+  {
+    name: 'row 31: null compression twice',
+    hello: { compression: Uint8Array.of(0, 0) },
+    alert: 'illegal_parameter',
+  },
+  {
+    name: 'row 26: no common suite',
+    hello: { suites: [0x00ff, 0xc02b, 0xc02f] },
+    alert: 'handshake_failure',
+  },
   {
     name: 'row 26: only suites of TLS 1.3 that we lack',
     hello: { suites: [0x1304, 0x1305] },
@@ -126,7 +146,11 @@ const MANDATORY: readonly Row[] = [
     hello: { bodies: { [EXTENSION.supported_groups]: undefined, [EXTENSION.key_share]: undefined } },
     alert: 'missing_extension',
   },
-  { name: 'row 32: no server_name and no default', hello: { serverName: undefined }, alert: 'missing_extension' },
+  {
+    name: 'row 32: no server_name and no default',
+    hello: { serverName: undefined },
+    alert: 'missing_extension',
+  },
 ]
 
 const DUPLICATES: readonly Row[] = [
@@ -171,7 +195,11 @@ const PSK: readonly Row[] = [
   { name: 'row 20: no PSK identity', hello: offeredPsks({ identities: 0 }), alert: 'decode_error' },
   { name: 'row 20: no PSK binder', hello: offeredPsks({ binders: 0 }), alert: 'decode_error' },
   { name: 'row 20: an empty PSK identity', hello: offeredPsks({ identityBytes: 0 }), alert: 'decode_error' },
-  { name: 'row 20: bytes after the PSK binders', hello: offeredPsks({ trailing: u8(0) }), alert: 'decode_error' },
+  {
+    name: 'row 20: bytes after the PSK binders',
+    hello: offeredPsks({ trailing: u8(0) }),
+    alert: 'decode_error',
+  },
   {
     name: 'row 21: pre_shared_key without modes',
     hello: offeredPsks({ modes: undefined }),
@@ -226,12 +254,20 @@ const GROUPS: readonly Row[] = [
     hello: { groups: [GROUP.secp256r1], ...sharesOf([GROUP.x25519, X25519_SHARE]) },
     alert: 'illegal_parameter',
   },
-  { name: 'row 23: an empty share', hello: sharesOf([GROUP.x25519, new Uint8Array(0)]), alert: 'decode_error' },
+  {
+    name: 'row 23: an empty share',
+    hello: sharesOf([GROUP.x25519, new Uint8Array(0)]),
+    alert: 'decode_error',
+  },
 ]
 
 const CREDENTIALS: readonly Row[] = [
   { name: 'row 26: no schemes', hello: { schemes: [] }, alert: 'decode_error' },
-  { name: 'row 26: only Ed25519 for a P-256 key', hello: { schemes: [SCHEME.ed25519] }, alert: 'handshake_failure' },
+  {
+    name: 'row 26: only Ed25519 for a P-256 key',
+    hello: { schemes: [SCHEME.ed25519] },
+    alert: 'handshake_failure',
+  },
   {
     name: 'row 27: only SHA-1',
     hello: { schemes: [SCHEME.rsa_pkcs1_sha1, SCHEME.ecdsa_sha1] },
@@ -285,11 +321,31 @@ const SERVER_NAMES: readonly Row[] = [
     hello: serverName(serverNameBody([0, new Uint8Array(0)])),
     alert: 'decode_error',
   },
-  { name: 'row 32: two host names', hello: serverName(serverNameBody([0, NAME], [0, NAME])), alert: 'decode_error' },
-  { name: 'row 32: a name of another type', hello: serverName(serverNameBody([1, NAME])), alert: 'decode_error' },
-  { name: 'row 32: NUL in the host name', hello: { serverName: 'example.com\0.test' }, alert: 'decode_error' },
-  { name: 'row 32: a host name beyond ASCII', hello: { serverName: 'ex\u00e4mple.com' }, alert: 'decode_error' },
-  { name: 'row 32: a host name with a trailing dot', hello: { serverName: 'example.com.' }, alert: 'decode_error' },
+  {
+    name: 'row 32: two host names',
+    hello: serverName(serverNameBody([0, NAME], [0, NAME])),
+    alert: 'decode_error',
+  },
+  {
+    name: 'row 32: a name of another type',
+    hello: serverName(serverNameBody([1, NAME])),
+    alert: 'decode_error',
+  },
+  {
+    name: 'row 32: NUL in the host name',
+    hello: { serverName: 'example.com\0.test' },
+    alert: 'decode_error',
+  },
+  {
+    name: 'row 32: a host name beyond ASCII',
+    hello: { serverName: 'ex\u00e4mple.com' },
+    alert: 'decode_error',
+  },
+  {
+    name: 'row 32: a host name with a trailing dot',
+    hello: { serverName: 'example.com.' },
+    alert: 'decode_error',
+  },
   {
     name: 'row 32: a host name of 256 bytes',
     hello: { serverName: `${'a'.repeat(244)}.example.com` },
@@ -300,7 +356,11 @@ const SERVER_NAMES: readonly Row[] = [
     hello: serverName(concat(serverNameBody([0, NAME]), u8(0))),
     alert: 'decode_error',
   },
-  { name: 'row 32: a host name nobody serves', hello: { serverName: 'example.org' }, alert: 'unrecognized_name' },
+  {
+    name: 'row 32: a host name nobody serves',
+    hello: { serverName: 'example.org' },
+    alert: 'unrecognized_name',
+  },
   {
     name: 'row 32: two labels under a wildcard',
     hello: { serverName: 'a.b.example.com' },
@@ -323,7 +383,11 @@ const SERVER_NAMES: readonly Row[] = [
 
 const ALPN: readonly Row[] = [
   { name: 'row 33: an empty ALPN list', hello: { alpn: [] }, alert: 'decode_error' },
-  { name: 'row 33: an empty ALPN extension', hello: raw(EXTENSION.alpn, new Uint8Array(0)), alert: 'decode_error' },
+  {
+    name: 'row 33: an empty ALPN extension',
+    hello: raw(EXTENSION.alpn, new Uint8Array(0)),
+    alert: 'decode_error',
+  },
   { name: 'row 33: an empty ALPN name', hello: { alpn: ['http/1.1', ''] }, alert: 'decode_error' },
   {
     name: 'row 33: bytes after the ALPN list',
@@ -331,7 +395,11 @@ const ALPN: readonly Row[] = [
     alert: 'decode_error',
   },
   { name: 'row 33: no common protocol', hello: { alpn: ['spdy/3', 'h3'] }, alert: 'no_application_protocol' },
-  { name: 'row 33: a protocol in other letters', hello: { alpn: ['HTTP/1.1'] }, alert: 'no_application_protocol' },
+  {
+    name: 'row 33: a protocol in other letters',
+    hello: { alpn: ['HTTP/1.1'] },
+    alert: 'no_application_protocol',
+  },
 ]
 
 const TABLES: Readonly<Record<string, readonly Row[]>> = {
@@ -370,7 +438,10 @@ test('row 19: an extension besides the offered one, of each type, is a duplicate
 // ── what is not refused ───────────────────────────────────────────────────────────────────────────────────────────
 
 const ACCEPTED: readonly { readonly name: string; readonly hello: Partial<Hello> }[] = [
-  { name: 'row 29: the fallback signal with TLS 1.3', hello: { suites: [SUITE.TLS_AES_128_GCM_SHA256, SCSV] } },
+  {
+    name: 'row 29: the fallback signal with TLS 1.3',
+    hello: { suites: [SUITE.TLS_AES_128_GCM_SHA256, SCSV] },
+  },
   ...[0x0301, 0x0302, 0x0304, 0x0305, 0x7f7f].map((legacyVersion) => ({
     name: `row 28: legacy_version 0x${legacyVersion.toString(16)} besides supported_versions`,
     hello: { legacyVersion },

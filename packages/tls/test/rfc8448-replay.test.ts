@@ -11,8 +11,9 @@ import {
   createServerContext,
   loadCredential,
   type ServerContext,
+  type TicketSealer,
 } from '@latchkey/tls'
-import { concat, hex } from './support/bytes.ts'
+import { ascii, concat, hex, toHex } from './support/bytes.ts'
 import {
   checkCertificateVerify,
   serverSignedContent,
@@ -250,4 +251,57 @@ test('RFC 8448 §4: a client that resumes with early data gets a full handshake,
     extensions.map(({ type }) => type).toSorted((a, b) => a - b),
     [EXTENSION.supported_versions, EXTENSION.key_share],
   )
+})
+
+test('RFC 8448 §4: the PSK is taken, ServerHello and the handshake secrets are those printed; early data is refused', () => {
+  const trace = readTrace('resumed')
+  const { records, messages, secrets } = trace
+  const certificate = of(readTrace('simple').messages, 'certificate')
+  const context = replayContext({ ...trace, messages: { ...messages, certificate } })
+  const [leaf] = readCertificate(certificate.subarray(4)).chain
+  const { keyId } = loadCredential({ chain: new X509Certificate(leaf ?? NONE).toString() })
+  const half = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, 16)
+  /** Knows the RFC's ticket, which no sealer of ours has sealed. */
+  const tickets: Pick<TicketSealer, 'open' | 'seal'> = {
+    open: (ticket) => {
+      assert.ok(toHex(of(messages, 'clientHello')).includes(toHex(ticket)))
+      return {
+        protocolVersion: 0x0304,
+        cipherSuite: SUITE.TLS_AES_128_GCM_SHA256,
+        flags: 0,
+        issuedAtMs: 0,
+        fullHandshakeAtMs: 0,
+        ageAdd: 0,
+        tenantId: context.ticketTenant,
+        serverNameHash: half(hashOf('sha256', ascii('server'))),
+        credentialKeyId: half(keyId),
+        secret: of(secrets, 'psk').slice(),
+      }
+    },
+    seal: () => undefined,
+  }
+  const wire = new Wire({ context: { ...context, tickets: tickets as TicketSealer }, signing: 'hold' })
+  wire.deliver(concat(of(records, 'clientHello'), of(records, 'earlyData')))
+  assert.equal(wire.error, undefined)
+  assert.equal(wire.signCalls.length, 0, 'the binder is the printed one, and no signature is needed')
+  const [serverHello, ...rest] = recordsOf(wire.output)
+  assertSame(serverHello ?? NONE, of(records, 'serverHello'), 'ServerHello record')
+
+  // The hellos are the RFC's, so the handshake keys are too. EncryptedExtensions are not: the RFC's take early data.
+  const keys = keysOf(trace, 'serverHandshakeTraffic')
+  const flight = messagesOf(concat(...rest.map((record) => keys.open(record).subarray(0, -1))))
+  assert.equal(flight.length, 2)
+  const [encryptedExtensions, finished] = flight as [Uint8Array, Uint8Array]
+  assert.equal(readEncryptedExtensions(encryptedExtensions.subarray(4)).has(EXTENSION.early_data), false)
+  const upTo = [of(messages, 'clientHello'), of(messages, 'serverHello'), encryptedExtensions]
+  const verifyData = finishedData('sha256', of(secrets, 'serverHandshakeTraffic'), hashOf('sha256', ...upTo))
+  assertSame(finished, message(MESSAGE.finished, verifyData), 'server Finished')
+
+  const hash = hashOf('sha256', ...upTo, finished)
+  const clientFinished = finishedData('sha256', of(secrets, 'clientHandshakeTraffic'), hash)
+  const client = keysOf(trace, 'clientHandshakeTraffic')
+  wire.deliver(client.seal(RECORD.handshake, message(MESSAGE.finished, clientFinished)))
+  assert.equal(wire.error, undefined)
+  assert.equal(wire.session?.isResumed, true)
+  assert.equal(wire.received.length, 0)
 })

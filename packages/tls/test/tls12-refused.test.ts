@@ -83,7 +83,11 @@ const HELLOS: readonly HelloRow[] = [
     context: { cipherSuites12: ['TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'] },
     alert: 'handshake_failure',
   },
-  { name: 'row 37: no supported_groups', hello: without(EXTENSION.supported_groups), alert: 'handshake_failure' },
+  {
+    name: 'row 37: no supported_groups',
+    hello: without(EXTENSION.supported_groups),
+    alert: 'handshake_failure',
+  },
   { name: 'no common group', hello: { groups: [GROUP.x448, 0x11ec] }, alert: 'handshake_failure' },
   {
     name: 'the curve of the certificate is not among the groups',

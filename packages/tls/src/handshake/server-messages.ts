@@ -32,7 +32,7 @@ export interface ServerHelloFields {
  *         opaque legacy_session_id_echo<0..32>;
  *         CipherSuite cipher_suite;
  *         uint8 legacy_compression_method = 0;
- *         Extension extensions<6..2^16-1>;      supported_versions, key_share, pre_shared_key
+ *         Extension extensions<6..2^16-1>;      as RFC 8448 has them
  *     } ServerHello;
  */
 export function writeServerHello({
@@ -44,10 +44,10 @@ export function writeServerHello({
   selectedIdentity,
 }: ServerHelloFields): Uint8Array {
   return serverHello(random, legacySessionId, suite, (extensions) => {
-    extensions.u16(ExtensionType.key_share).vector16((body) => body.u16(group.code).opaque16(serverShare))
     if (selectedIdentity !== undefined) {
       extensions.u16(ExtensionType.pre_shared_key).vector16((body) => body.u16(selectedIdentity))
     }
+    extensions.u16(ExtensionType.key_share).vector16((body) => body.u16(group.code).opaque16(serverShare))
   })
 }
 

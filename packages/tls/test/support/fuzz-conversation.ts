@@ -2,10 +2,10 @@
 // comes then. The server draws the same bytes and keys for everyone, so a flight that was good once is good again.
 import { randomBytes } from 'node:crypto'
 import {
-  type ConnectionHandlers,
   createTicketKeyring,
   ServerConnection,
   type ServerContext,
+  type SignRequest,
   TicketSealer,
   TlsError,
 } from '@latchkey/tls'
@@ -63,7 +63,7 @@ export const fuzzContext: ServerContext = {
 const signatures = new Map<string, Uint8Array>()
 
 /** The same signature for the same content, as long as there are few. */
-function sign(request: Parameters<ConnectionHandlers['sign']>[1]): Uint8Array {
+function sign(request: SignRequest): Uint8Array {
   const name = toHex(request.content)
   const signature = signatures.get(name) ?? signatureFor(request)
   if (signatures.size < 100) signatures.set(name, signature)
@@ -84,7 +84,7 @@ function record<Client extends WireClient & { readonly writeKeys: Keys | undefin
   const { client } = wire
   wire.onSign = ({ id, request }) => {
     wire.answered.add(id)
-    wire.server.signed(id, sign(request))
+    wire.server.privateKeyAnswered(id, sign(request))
   }
   const conversation = flights.map((send): Flight => {
     send(client)
@@ -156,13 +156,15 @@ class Server {
     this.connection = new ServerConnection(fuzzContext, {
       write: event,
       data: event,
-      sign: (id, request) => {
+      privateKeyOperation: (id, operation) => {
         event()
-        const answer = (): void => this.connection.signed(id, sign(request))
+        // RSA key exchange is switched off here.
+        if (operation.kind !== 'sign') return
+        const answer = (): void => this.connection.privateKeyAnswered(id, sign(operation.request))
         if (isLate) this.#pending.push(answer)
         else answer()
       },
-      cancelSign: () => {},
+      cancelPrivateKeyOperation: () => {},
       established: () => {
         event()
         this.#established++
