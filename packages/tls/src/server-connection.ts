@@ -28,6 +28,7 @@ import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-r
 import type { Protection } from './record/protection.ts'
 import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
 import { RecordProtection } from './record/record-protection.ts'
+import { type RecordSizing, recordSizing } from './record/record-sizing.ts'
 import { fillRecords, RecordWriter } from './record/record-writer.ts'
 import type { ServerContext } from './server-context.ts'
 import type { PrivateKeyOperation } from './signer/signer.ts'
@@ -103,6 +104,7 @@ export class ServerConnection {
   #version: typeof TLS12 | typeof TLS13 | undefined
   #readProtection: Protection | undefined
   readonly #writer: RecordWriter
+  readonly #sizing: RecordSizing
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
   #operation: PendingOperation | undefined
@@ -133,6 +135,7 @@ export class ServerConnection {
     this.#context = context
     this.#handlers = handlers
     this.#writer = new RecordWriter(context.padding)
+    this.#sizing = recordSizing(context.recordSizing)
     this.#channel = this.#createChannel(context)
     const steps = negotiatedHandshake({ context, channel: this.#channel, clientAddress: peer.clientAddress })
     this.#phase = { phase: 'handshaking', steps, waiting: { for: 'nothing' } }
@@ -190,7 +193,12 @@ export class ServerConnection {
     if (this.#phase.phase !== 'established' || this.#writeEnded) return
     this.#run(() => {
       this.#sendLate()
-      fillRecords(chunks, this.#writer.maxBytes, (pieces) => this.#sealApplicationData(pieces))
+      this.#sizing.begin(this.#context.monotonicClock)
+      fillRecords(
+        chunks,
+        () => Math.min(this.#writer.maxBytes, this.#sizing.next()),
+        (pieces) => this.#sealApplicationData(pieces),
+      )
     })
   }
 

@@ -21,6 +21,7 @@ import { TLS12, TLS13 } from './handshake/protocol-version.ts'
 import type { ProtocolName } from './handshake/session.ts'
 import type { KeyLog } from './key-log.ts'
 import type { PaddingPolicy } from './record/padding.ts'
+import type { RecordSizingName } from './record/record-sizing.ts'
 import { SignatureChecks } from './signer/signature-checks.ts'
 import { SignerLoad } from './signer/signer-load.ts'
 import type { TicketSealer } from './ticket/ticket-sealer.ts'
@@ -55,6 +56,11 @@ export interface ServerContextOptions {
   readonly admission?: AdmissionOptions
   /** Zeros behind the content of each protected record of TLS 1.3, to hide its length. Default: none. */
   readonly padding?: PaddingPolicy
+  /**
+   * How long records of application data are. `'max'`, the default: 16,384 bytes. `'dynamic'`: the first 16, and the first 16
+   * after a second of silence, fit into a packet each, so that a client need not wait for several to read the first.
+   */
+  readonly recordSizing?: RecordSizingName
   /** Gets the secrets of every connection, for debugging with test data: whoever has them reads the connection. */
   readonly keyLog?: KeyLog
   /** Whether JA3 and JA4 of each ClientHello are computed: about 20 µs each. Default false. */
@@ -95,6 +101,7 @@ export interface ServerContext {
   readonly delegatedCredentials: DelegatedCredentialSource | undefined
   readonly admission: Admission
   readonly padding: PaddingPolicy | undefined
+  readonly recordSizing: RecordSizingName
   readonly keyLog: KeyLog | undefined
   readonly fingerprints: boolean
   readonly clientCertificates: ClientCertificatePolicies
@@ -130,6 +137,7 @@ export function createServerContext(options: ServerContextOptions): ServerContex
     ticketTenant: digest('sha256', new TextEncoder().encode(options.ticketTenant ?? '')).subarray(0, 16),
     clientCertificates: options.clientCertificates ?? (() => undefined),
     padding: options.padding,
+    recordSizing: options.recordSizing ?? 'max',
     keyLog: options.keyLog,
     fingerprints: options.fingerprints ?? false,
     admission: new Admission({ ...options.admission, clock: monotonicClock }),

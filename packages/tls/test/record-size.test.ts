@@ -55,6 +55,23 @@ test('without record_size_limit ours is not said', () => {
   assert.equal(establishedWire().client.encryptedExtensions.has(EXTENSION.record_size_limit), false)
 })
 
+test('dynamic sizing: a packet a record at first and after a silence, then full records', () => {
+  let nowMs = 0
+  const context = testContext({ recordSizing: 'dynamic', monotonicClock: () => nowMs })
+  const wire = establishedWire({ context })
+  const sizesOf = (bytes: number): number[] => {
+    const before = wire.client.records.length
+    wire.server.send([new Uint8Array(bytes)])
+    wire.run()
+    const data = wire.client.records.slice(before).filter(({ innerType }) => innerType === RECORD.data)
+    return data.map(({ content }) => content.length)
+  }
+  const small = Array.from({ length: 16 }, () => 1369)
+  assert.deepEqual(sizesOf(16 * 1369 + 20_000), [...small, 16_384, 3616])
+  nowMs = 1001
+  assert.deepEqual(sizesOf(1369 + 1), [1369, 1])
+})
+
 test('padding hides how long handshake messages and data are', () => {
   const context = testContext({ padding: toMultipleOf(1024) })
   const wire = establishedWire({ context })

@@ -72,7 +72,12 @@ export class RecordWriter {
     if (this.#queued.length === 0) return
     const flight = this.#queued
     this.#queued = []
-    fillRecords(flight, this.maxBytes, (pieces) => this.seal(ContentType.handshake, pieces))
+    const { maxBytes } = this
+    fillRecords(
+      flight,
+      () => maxBytes,
+      (pieces) => this.seal(ContentType.handshake, pieces),
+    )
   }
 
   /** Drops handshake messages that are not in records yet, and records that no key protects: nothing of it has left. */
@@ -95,17 +100,23 @@ export class RecordWriter {
   }
 }
 
-/** Cuts `chunks` into as few records of at most `maxBytes` as they fit in: calls `seal` with the pieces of each. */
+/**
+ * Cuts `chunks` into as few records as they fit in: calls `seal` with the pieces of each.
+ *
+ * @param nextMaxBytes most bytes of the next record; asked once for each.
+ */
 export function fillRecords(
   chunks: readonly Uint8Array[],
-  maxBytes: number,
+  nextMaxBytes: () => number,
   seal: (pieces: readonly Uint8Array[]) => void,
 ): void {
   let pieces: Uint8Array[] = []
   let size = 0
+  let maxBytes = 0
   for (const chunk of chunks) {
     let at = 0
     while (at < chunk.length) {
+      if (size === 0) maxBytes = nextMaxBytes()
       const take = Math.min(chunk.length - at, maxBytes - size)
       pieces.push(take === chunk.length ? chunk : chunk.subarray(at, at + take))
       size += take
