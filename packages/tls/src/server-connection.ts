@@ -202,6 +202,17 @@ export class ServerConnection {
     })
   }
 
+  /** Whether session tickets wait for application data to travel with. */
+  get owesTickets(): boolean {
+    return this.#late !== undefined
+  }
+
+  /** Sends the session tickets that wait for application data: a client may wait for them before it says anything. */
+  sendTickets(): void {
+    if (this.#late === undefined || this.#writeEnded || this.#readEnded) return
+    this.#run(() => this.#sendLate())
+  }
+
   /**
    * Keying material bound to this connection. RFC 8446 §7.5, RFC 5705.
    *

@@ -236,3 +236,19 @@ test('without a sealer there are no tickets', async () => {
   await client.toArray()
   assert.equal(tickets, 0)
 })
+
+test('a client that waits for a ticket before it says anything gets one', async () => {
+  const server = createTlsServer({ certificates: { select: () => [credential] }, signer }, () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connect({ port, host: '127.0.0.1', servername: 'a.test', ca: ca.certificatePem })
+  try {
+    const [session] = (await once(client, 'session', { signal: AbortSignal.timeout(5000) })) as [Buffer]
+    assert.ok(session.length > 0)
+  } finally {
+    client.destroy()
+    server.close()
+    await once(server, 'close')
+  }
+})

@@ -50,6 +50,9 @@ const MAX_JOINED_BYTES = 4096
 /** A hello is one or two packets: who needs longer holds a place for nothing. */
 const DEFAULT_HELLO_TIMEOUT_MS = 5000
 
+/** How long session tickets wait for data to travel with. Most answers of a server are there by then. */
+const TICKETS_WAIT_MS = 100
+
 /** How long a closing side waits for the other before it lets go. */
 const LINGER_MS = 2000
 
@@ -271,6 +274,9 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     stream.on('error', () => {})
     this.#stream = stream
     outside(() => this.#events.secured(stream))
+    if (!this.#connection.owesTickets) return
+    const { timers, queue } = this.#options
+    timers.set(TICKETS_WAIT_MS, () => queue.run(() => this.#connection.sendTickets()))
   }
 
   ended(): void {
