@@ -14,7 +14,7 @@ const BENCHES: readonly (Bench & { readonly ids?: readonly string[] })[] = [
   { ...signDigest, ids: ['sign-p256', 'sign-rsa2048'] },
   ...tlsHandshakes,
   tls13RemoteSigner,
-  tlsBulk,
+  ...tlsBulk,
   tlsIdleMemory,
   keylessFull,
   edgeBulk,
