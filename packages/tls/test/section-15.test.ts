@@ -43,6 +43,7 @@ const ROWS: Readonly<Record<number, string>> = {
   35: 'KeyUpdate: value 2, length 0 and 2, not record-aligned, flood, before Finished',
   36: 'post-handshake ClientHello, Certificate, NewSessionTicket',
   37: 'TLS 1.2: change_cipher_spec, ClientKeyExchange, Finished, renegotiation, EMS, point formats, groups',
+  38: 'RSA key exchange: padding, version, length, short ciphertext: one alert, one sequence',
   39: 'client alert in each state; flood of warnings; alert of 1 or 3 bytes',
   40: 'FIN, RST, half-close in each state, the signer called off',
   41: 'signer rejects, times out, returns garbage, twice, after close',

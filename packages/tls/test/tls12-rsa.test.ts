@@ -233,7 +233,7 @@ const SIGNERS: Readonly<Record<string, (request: DecryptRequest) => Uint8Array>>
 
 for (const [signer, decrypt] of Object.entries(SIGNERS)) {
   for (const inOneFlight of [true, false]) {
-    test(`Bleichenbacher: all that is wrong looks the same, with ${signer}, ${inOneFlight ? 'in one flight' : 'step by step'}`, () => {
+    test(`row 38: Bleichenbacher: all that is wrong looks the same, with ${signer}, ${inOneFlight ? 'in one flight' : 'step by step'}`, () => {
       assertEstablished(attack(good, decrypt, inOneFlight))
       // A good ciphertext, and a Finished of somebody who does not know what is in it.
       const stranger = attack(
@@ -255,7 +255,7 @@ for (const [signer, decrypt] of Object.entries(SIGNERS)) {
   }
 }
 
-test('a ciphertext that the key cannot have made is replaced: the signer sees one that it can decrypt', () => {
+test('row 38: a ciphertext that the key cannot have made is replaced: the signer sees one that it can decrypt', () => {
   for (const name of [
     'no ciphertext',
     'a ciphertext above the modulus',
@@ -269,7 +269,7 @@ test('a ciphertext that the key cannot have made is replaced: the signer sees on
   }
 })
 
-test('whatever a signer returns in place of 48 bytes leads to the same end', () => {
+test('row 38: whatever a signer returns in place of 48 bytes leads to the same end', () => {
   const rows = [
     new Uint8Array(0),
     new Uint8Array(47),
