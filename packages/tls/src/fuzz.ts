@@ -20,7 +20,7 @@ import { RecordDeframer } from './record/record-deframer.ts'
 import { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
 import { createServerContext } from './server-context.ts'
 import { TicketSealer } from './ticket/ticket-sealer.ts'
-import { readTicketState, writeTicketState } from './ticket/ticket-state.ts'
+import { readTicketState, TicketFlag, writeTicketState } from './ticket/ticket-state.ts'
 
 /** The value, or undefined if the bytes were refused as they should be. */
 function valueOrOurError<T>(read: () => T): T | undefined {
@@ -146,10 +146,11 @@ const sealer = new TicketSealer({
 
 /** Tickets that {@link fuzzTicket} opens, and states that it reads: sound inputs to start from. */
 export function sampleTickets(): Uint8Array[] {
-  const states = [32, 48].map((secretBytes) => ({
+  const sizes = [32, 48].flatMap((secretBytes) => [0, 32].map((hashBytes) => ({ secretBytes, hashBytes })))
+  const states = sizes.map(({ secretBytes, hashBytes }) => ({
     protocolVersion: secretBytes === 32 ? TLS13 : TLS12,
     cipherSuite: secretBytes === 32 ? 0x1301 : 0xc02b,
-    flags: 0,
+    flags: hashBytes === 0 ? 0 : TicketFlag.clientAuthenticated,
     issuedAtMs: NOW_MS,
     fullHandshakeAtMs: NOW_MS,
     ageAdd: 7,
@@ -157,6 +158,7 @@ export function sampleTickets(): Uint8Array[] {
     serverNameHash: new Uint8Array(16),
     credentialKeyId: new Uint8Array(16),
     secret: new Uint8Array(secretBytes).fill(1),
+    clientChainHash: hashBytes === 0 ? undefined : new Uint8Array(hashBytes).fill(2),
   }))
   return states.flatMap((state) => [sealer.seal(state) ?? new Uint8Array(0), writeTicketState(state)])
 }

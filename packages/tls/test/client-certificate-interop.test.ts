@@ -6,11 +6,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
-import type { TlsSocket } from '@latchkey/tls'
+import type { Signer, TlsSocket } from '@latchkey/tls'
 import { createThrowawayCa, type Issued, type KeyAlgorithm } from '@latchkey/throwaway-pki'
 import { testCertificate } from './support/certificate.ts'
 import { type Finished, isInstalled, runCommand } from './support/command.ts'
-import { collect, connectTls, dial, event, startHttps, startTls, until } from './support/socket-server.ts'
+import {
+  collect,
+  connectTls,
+  dial,
+  event,
+  localSigner,
+  startHttps,
+  startTls,
+  until,
+} from './support/socket-server.ts'
 
 const VERSIONS = ['TLSv1.3', 'TLSv1.2'] as const
 type Version = (typeof VERSIONS)[number]
@@ -115,6 +124,38 @@ function failure(socket: TLSSocket): Promise<unknown[]> {
   })
 }
 
+for (const version of VERSIONS) {
+  test(`node:tls comes back by ticket with ${version}, as who it was, and nothing is signed`, async () => {
+    const seen: unknown[][] = []
+    let signatures = 0
+    const signer: Signer = { sign: (...request) => (signatures++, localSigner.sign(...request)) }
+    await using server = await startTls(
+      (socket) => {
+        const { subject } = socket.getPeerX509Certificate() ?? {}
+        seen.push([socket.isSessionReused(), subject, socket.authorized, socket.authorizationError])
+        socket.end('welcome')
+      },
+      { ...OPTIONS, signer },
+    )
+    const options = { ...identity(usual), maxVersion: version }
+    let session: Buffer | undefined
+    for (let visit = 0; visit < 3; visit++) {
+      const socket = dial(server.port, { ...options, session })
+      socket.on('session', (ticket: Buffer) => {
+        session = ticket
+      })
+      assert.equal((await collect(socket)).toString(), 'welcome')
+    }
+    const known = ['CN=a ecdsa-p256 client', true, null]
+    assert.deepEqual(seen, [
+      [false, ...known],
+      [true, ...known],
+      [true, ...known],
+    ])
+    assert.equal(signatures, 1)
+  })
+}
+
 test('requestCert without ca is a mistake, unless everybody may come in', async () => {
   assert.throws(() => startTls(() => {}, { requestCert: true }), TypeError)
   await using server = await startTls(() => {}, { requestCert: true, rejectUnauthorized: false })
@@ -143,10 +184,12 @@ interface Visit {
   /** Files. */
   readonly cert: string
   readonly key: string
+  /** Of the client's own, as it is. */
+  readonly options?: readonly string[]
 }
 
 const PROGRAMS: Readonly<Record<string, (visit: Visit) => Promise<Finished>>> = {
-  openssl: ({ port, version, cert, key }) => {
+  openssl: ({ port, version, cert, key, options = [] }) => {
     const place = ['-connect', `127.0.0.1:${port}`, '-servername', HOST_NAME]
     const trust = ['-CAfile', trustFile, '-partial_chain', '-verify_return_error']
     const own = [
@@ -158,7 +201,7 @@ const PROGRAMS: Readonly<Record<string, (visit: Visit) => Promise<Finished>>> = 
       key,
       version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3',
     ]
-    return runCommand('openssl', ['s_client', '-brief', '-ign_eof', ...place, ...trust, ...own], {
+    return runCommand('openssl', ['s_client', '-brief', '-ign_eof', ...place, ...trust, ...own, ...options], {
       input: REQUEST,
     })
   },
@@ -195,4 +238,27 @@ for (const [program, run] of Object.entries(PROGRAMS)) {
       assert.deepEqual(server.failures, [])
     })
   }
+}
+
+for (const version of VERSIONS) {
+  const skip = isInstalled('openssl') ? false : 'openssl is not installed'
+  test(`openssl comes back by ticket with ${version}, as who it was`, { skip }, async () => {
+    await using server = await startHttps((request, response) => {
+      const socket = request.socket as unknown as TlsSocket
+      const who = `${socket.getPeerX509Certificate()?.subject}: ${socket.authorized}`
+      response.end(`a page for ${who}, ${socket.isSessionReused() ? 'again' : 'the first time'}`)
+    }, OPTIONS)
+    const cert = file('again.pem', usual.chainPem)
+    const key = file('again.key', usual.privateKeyPem)
+    const session = join(folder, `${version}.session`)
+    const visit = async (...options: string[]): Promise<string> => {
+      const finished = await PROGRAMS['openssl']?.({ port: server.port, version, cert, key, options })
+      return finished?.output ?? ''
+    }
+    const first = await visit('-sess_out', session)
+    assert.match(first, /a page for CN=a ecdsa-p256 client: true, the first time/)
+    const second = await visit('-sess_in', session)
+    assert.match(second, /a page for CN=a ecdsa-p256 client: true, again/)
+    assert.deepEqual(server.failures, [])
+  })
 }

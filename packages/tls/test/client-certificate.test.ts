@@ -1,17 +1,13 @@
-// Client certificates that are taken, in both versions, and what becomes of tickets where they are asked for. RFC 8446
-// §4.3.2, §4.4.2, §4.4.3; RFC 5246 §7.4.4, §7.4.6, §7.4.8.
+// Client certificates that are taken, in both versions. RFC 8446 §4.3.2, §4.4.2, §4.4.3; RFC 5246 §7.4.4, §7.4.6, §7.4.8.
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { Reader } from '@latchkey/core'
 import {
   type ClientCertificatePolicy,
   createClientCaPolicy,
-  createTicketKeyring,
   type ServerContext,
   type Session,
   SIGNATURE_SCHEMES,
-  TicketSealer,
 } from '@latchkey/tls'
 import { createThrowawayCa, type KeyAlgorithm } from '@latchkey/throwaway-pki'
 import { concat, toHex, u8 } from './support/bytes.ts'
@@ -20,8 +16,8 @@ import {
   type ClientCertificate,
   clientCertificate,
 } from './support/client-certificate.ts'
-import { EXTENSION, RECORD, RSA_SUITE12, SCHEME } from './support/code-points.ts'
-import { establishedWire, type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
+import { RECORD, RSA_SUITE12, SCHEME } from './support/code-points.ts'
+import { type ServerSide, testContext, Wire, Wire12 } from './support/harness.ts'
 import { assertEstablished } from './support/outcome.ts'
 
 const root = await createThrowawayCa()
@@ -39,14 +35,8 @@ for (const keyAlgorithm of ALGORITHMS) {
 }
 const usual = certificates.get('ecdsa-p256') as ClientCertificate
 
-const tickets = new TicketSealer({
-  keyring: createTicketKeyring({ clock: Date.now }),
-  random: (count) => new Uint8Array(randomBytes(count)),
-  clock: Date.now,
-})
-
 function contextOf(policy: ClientCertificatePolicy | undefined): ServerContext {
-  return testContext({ clientCertificates: () => policy, tickets })
+  return testContext({ clientCertificates: () => policy })
 }
 
 interface Version {
@@ -159,74 +149,6 @@ test('a client certificate after HelloRetryRequest', () => {
   assertEstablished(wire)
   assert.equal(wire.client.retries, 1)
   assert.equal(wire.session?.authorized, true)
-})
-
-// ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const PSK_DHE_KE = { extra: [{ type: EXTENSION.psk_key_exchange_modes, body: Uint8Array.of(1, 1) }] }
-
-/** The TLS 1.3 sessions that a client gets. */
-function sessionsOf(policy: ClientCertificatePolicy | undefined, certificate?: ClientCertificate) {
-  const wire = establishedWire({
-    context: contextOf(policy),
-    hello: PSK_DHE_KE,
-    ...(certificate && { certificate }),
-  })
-  wire.server.send([u8(1)])
-  wire.run()
-  return wire.client.sessions
-}
-
-test('TLS 1.3: a client that showed a certificate gets no ticket, one that did not gets them', () => {
-  assert.equal(sessionsOf(required, usual).length, 0)
-  assert.equal(sessionsOf(optional, usual).length, 0)
-  assert.equal(sessionsOf(optional).length, 2)
-})
-
-test('TLS 1.3: a ticket of a session without a certificate is good where none is required, and not where one is', () => {
-  for (const from of [undefined, optional]) {
-    const sessions = sessionsOf(from)
-    const again = new Wire({ context: contextOf(optional), psks: { sessions } }).start()
-    assertEstablished(again)
-    assert.equal(again.session?.isResumed, true)
-    assert.equal(again.session.authorized, false)
-    assert.equal(again.session.authorizationError, 'ERR_TLS_CERTIFICATE_REQUIRED')
-    assert.equal(again.client.certificateRequest, undefined)
-    const refused = new Wire({ context: contextOf(required), psks: { sessions } }).start()
-    assert.equal(refused.error?.code, 'ERR_TLS_CERTIFICATE_REQUIRED')
-    const full = new Wire({ context: contextOf(required), psks: { sessions }, certificate: usual }).start()
-    assertEstablished(full)
-    assert.equal(full.session?.isResumed, false)
-    assert.equal(full.session.authorized, true)
-  }
-})
-
-test('TLS 1.2: a client that showed a certificate gets an empty ticket at most', () => {
-  const visit = (policy: ClientCertificatePolicy, certificate?: ClientCertificate): Wire12 => {
-    const wire = new Wire12({
-      context: contextOf(policy),
-      hasSessionTicket: true,
-      ...(certificate && { certificate }),
-    }).start()
-    assertEstablished(wire)
-    return wire
-  }
-  // Promised before the client showed anything: RFC 5077 §3.3 has an empty one for that.
-  const withheld = visit(optional, usual)
-  assert.ok(withheld.client.extensions.has(EXTENSION.session_ticket))
-  assert.equal(withheld.client.session?.ticket.length, 0)
-  assert.equal(visit(required, usual).client.extensions.has(EXTENSION.session_ticket), false)
-  const session = visit(optional).client.session ?? assert.fail('no ticket')
-  const again = new Wire12({ context: contextOf(optional), session }).start()
-  assertEstablished(again)
-  assert.equal(again.session?.isResumed, true)
-  assert.equal(again.session.authorizationError, 'ERR_TLS_CERTIFICATE_REQUIRED')
-  const full = new Wire12({ context: contextOf(required), session, certificate: usual }).start()
-  assertEstablished(full)
-  assert.equal(full.session?.isResumed, false)
-  assert.equal(full.session.authorized, true)
-  const refused = new Wire12({ context: contextOf(required), session }).start()
-  assert.equal(refused.error?.code, 'ERR_TLS_HANDSHAKE_FAILURE')
 })
 
 test('TLS 1.2: a client certificate with RSA key exchange, while the premaster secret is decrypted elsewhere', () => {

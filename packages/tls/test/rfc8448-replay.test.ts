@@ -276,6 +276,7 @@ test('RFC 8448 §4: the PSK is taken, ServerHello and the handshake secrets are 
         serverNameHash: half(hashOf('sha256', ascii('server'))),
         credentialKeyId: half(keyId),
         secret: of(secrets, 'psk').slice(),
+        clientChainHash: undefined,
       }
     },
     seal: () => undefined,

@@ -100,14 +100,36 @@ export function authorizeClient(
   const publicKey = signingKey(certificates[0] as X509Certificate)
   const refusal = policy.verify(certificates, nowMs)
   if (refusal !== undefined && policy.rejectUnauthorized) throw refusal
-  return {
-    publicKey,
-    authentication: {
-      peerCertificates: chain,
-      authorized: refusal === undefined,
-      authorizationError: refusal?.code,
-    },
-  }
+  return { publicKey, authentication: authenticationOf(chain, refusal) }
+}
+
+/** What a client showed in the handshake that a session began with, and what the policy said of it. */
+export interface ShownBefore {
+  /** DER, leaf first, not empty. */
+  readonly chain: readonly Uint8Array[]
+  readonly wasAuthorized: boolean
+}
+
+/**
+ * Asks the policy again: time has passed, and it may be another.
+ *
+ * @returns undefined: its verdict is not what it was, or it does not take such clients any more.
+ */
+export function reauthorizeClient(
+  { chain, wasAuthorized }: ShownBefore,
+  policy: ClientCertificatePolicy,
+  nowMs: number,
+): ClientAuthentication | undefined {
+  const refusal = policy.verify(chain.map(parseCertificate), nowMs)
+  if (refusal !== undefined && policy.rejectUnauthorized) return undefined
+  return wasAuthorized === (refusal === undefined) ? authenticationOf(chain, refusal) : undefined
+}
+
+function authenticationOf(
+  peerCertificates: readonly Uint8Array[],
+  refusal: TlsError | undefined,
+): ClientAuthentication {
+  return { peerCertificates, authorized: refusal === undefined, authorizationError: refusal?.code }
 }
 
 function parseCertificate(der: Uint8Array): X509Certificate {

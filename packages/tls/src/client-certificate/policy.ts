@@ -15,7 +15,8 @@ export interface ClientCertificatePolicy {
   readonly schemes?: readonly SignatureSchemeName[] | undefined
   /**
    * Whether this is a client that we want. Called once a handshake, before the client has proved that it has the key:
-   * nothing may be given away or written down by it. Synchronous, in the event loop: other connections wait.
+   * nothing may be given away or written down by it. Also called when such a client comes back by ticket, with what it
+   * showed then: the session goes on if the verdict is what it was. Synchronous, in the event loop: other connections wait.
    *
    * @param chain leaf first, never empty, as presented: neither sorted nor connected.
    * @param nowMs milliseconds since the epoch.
@@ -39,15 +40,19 @@ export interface ClientAuthentication {
   readonly authorizationError: TlsErrorCode | undefined
 }
 
-export const NOT_ASKED: ClientAuthentication = {
+const NOT_ASKED: ClientAuthentication = {
   peerCertificates: [],
   authorized: false,
   authorizationError: undefined,
 }
 
-/** Asked for, and not shown; or not asked again, because the session is resumed. */
-export const ANONYMOUS: ClientAuthentication = {
+const ANONYMOUS: ClientAuthentication = {
   peerCertificates: [],
   authorized: false,
   authorizationError: 'ERR_TLS_CERTIFICATE_REQUIRED',
+}
+
+/** A client that showed no certificate, in this handshake or in the one that is resumed. */
+export function notShown(policy: ClientCertificatePolicy | undefined): ClientAuthentication {
+  return policy === undefined ? NOT_ASKED : ANONYMOUS
 }

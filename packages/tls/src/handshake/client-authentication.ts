@@ -6,9 +6,9 @@ import {
   readClientCertificate,
 } from '../client-certificate/client-certificate.ts'
 import {
-  ANONYMOUS,
   type ClientAuthentication,
   type ClientCertificatePolicy,
+  notShown,
 } from '../client-certificate/policy.ts'
 import { refuse } from '../errors.ts'
 import type { ServerContext } from '../server-context.ts'
@@ -28,7 +28,7 @@ export function* receiveClientAuthentication(
   transcript.add(certificate.bytes)
   if (chain.length === 0) {
     if (policy.isRequired) refuse('ERR_TLS_CERTIFICATE_REQUIRED', 'an empty Certificate')
-    return ANONYMOUS
+    return notShown(policy)
   }
   const { publicKey, authentication } = authorizeClient(chain, policy, clock())
   const content = certificateVerifyContent(transcript.digest(), 'client')

@@ -1,15 +1,16 @@
 // The first words of a TLS 1.3 handshake: the client's hellos, and all that they decide before anything is signed.
 // RFC 8446 §4.1.
-import type { ClientCertificatePolicy } from '../client-certificate/policy.ts'
+import type { ClientAuthentication, ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import { refuse } from '../errors.ts'
 import type { ExpectedMessage } from '../record/handshake-reassembler.ts'
-import type { ServerContext } from '../server-context.ts'
+import { admit } from './admit.ts'
 import { type ClientHello, MAX_CLIENT_HELLO_BYTES, readClientHello } from './client-hello.ts'
 import { HandshakeType } from './handshake-type.ts'
 import { checkSecondHello } from './hello-retry.ts'
+import type { GroupName } from './named-group.ts'
 import { type Authentication, type Choice, negotiate, selectAuthentication } from './negotiate.ts'
-import { acceptTicket, canResume, type Resumption } from './resumption.ts'
+import { type AcceptedTicket, acceptTicket, canResume, type Resumption } from './resumption.ts'
 import { writeHelloRetryRequest } from './server-messages.ts'
 import { type FirstHello, type Handshake, type Steps, wantMessage } from './steps.ts'
 import { Transcript } from './transcript.ts'
@@ -42,22 +43,25 @@ export interface Greeting {
 
 /** RFC 8446 §4.1.2 – §4.1.4. */
 export function* receiveClientHello(
-  { context, channel }: Handshake,
+  handshake: Handshake,
   { hello: firstHello, message: first }: FirstHello,
 ): Steps<Greeting> {
+  const { context, channel } = handshake
   const firstChoice = negotiate(firstHello, context)
+  // Of the server name, which a second hello cannot change.
+  const policy = context.clientCertificates(firstHello)
   if (firstHello.hasEarlyData) channel.skipEarlyData(true)
   const transcript = new Transcript(firstChoice.suite.hash)
   if (firstChoice.clientShare !== undefined) {
     const choice = { ...firstChoice, clientShare: firstChoice.clientShare }
     return authenticate(
-      context,
-      { hello: firstHello, choice, transcript, usedHelloRetryRequest: false },
+      handshake,
+      { hello: firstHello, choice, policy, transcript, usedHelloRetryRequest: false },
       first.bytes,
     )
   }
 
-  const ticket = acceptTicket(context, firstHello, firstChoice, transcript, first.bytes)
+  const ticket = acceptTicket(context, firstHello, firstChoice, policy, transcript, first.bytes)
   ticket?.early.wipe()
   // Before a round trip is spent on a client that cannot be served.
   if (ticket === undefined) selectAuthentication(firstHello, firstChoice.credentials, context)
@@ -84,31 +88,50 @@ export function* receiveClientHello(
   }
   const answered = { ...choice, clientShare: choice.clientShare }
   return authenticate(
-    context,
-    { hello, choice: answered, transcript, usedHelloRetryRequest: true },
+    handshake,
+    { hello, choice: answered, policy, transcript, usedHelloRetryRequest: true },
     second.bytes,
   )
 }
 
-/** By ticket if the client has one, else by certificate; then the hello is part of the transcript. */
+/** By ticket if the client has one, else by certificate; then it is admitted, and the hello part of the transcript. */
 function authenticate(
-  context: ServerContext,
-  greeting: Pick<Greeting, 'hello' | 'choice' | 'transcript' | 'usedHelloRetryRequest'>,
+  handshake: Handshake,
+  greeting: Pick<Greeting, 'hello' | 'choice' | 'policy' | 'transcript' | 'usedHelloRetryRequest'>,
   message: Uint8Array,
 ): Greeting {
-  const { hello, choice, transcript } = greeting
-  const policy = context.clientCertificates(hello)
-  // A session that a ticket stands for had no client certificate: of no use where one is required.
+  const { context } = handshake
+  const { hello, choice, policy, transcript } = greeting
   const known = {
     ...greeting,
     clientRandom: new Uint8Array(hello.random),
-    policy,
-    canResume: canResume(hello) && policy?.isRequired !== true,
+    canResume: canResume(hello),
   }
-  const resumption = known.canResume ? acceptTicket(context, hello, choice, transcript, message) : undefined
+  const ticket = acceptTicket(context, hello, choice, policy, transcript, message)
   transcript.add(message)
+  const group = choice.group.name
+  const resumption = ticket && resume(handshake, ticket, group)
   if (resumption !== undefined)
     return { ...known, resumption, authentication: undefined, credential: resumption.credential }
   const authentication = selectAuthentication(hello, choice.credentials, context)
-  return { ...known, resumption, authentication, credential: authentication.credential }
+  const { credential, delegated } = authentication
+  // A delegated key is here.
+  admit(handshake, { isResumed: false, group, keyOf: delegated === undefined ? credential : undefined })
+  return { ...known, resumption, authentication, credential }
+}
+
+/** undefined: the client may not go on as who it was. Of what does not go on no secret stays behind. */
+function resume(
+  handshake: Handshake,
+  { authorizeClient, ...ticket }: AcceptedTicket,
+  group: GroupName,
+): Resumption | undefined {
+  let client: ClientAuthentication | undefined
+  try {
+    admit(handshake, { isResumed: true, group, keyOf: undefined })
+    client = authorizeClient()
+  } finally {
+    if (client === undefined) ticket.early.wipe()
+  }
+  return client && { ...ticket, client }
 }

@@ -1,4 +1,5 @@
 // Resumption by ticket: psk_dhe_ke only, so that a resumed connection has a fresh shared secret. RFC 8446 §2.2, §4.2.11.
+import type { ClientAuthentication, ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import { equalSecrets } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
@@ -9,16 +10,24 @@ import type { ClientHello } from './client-hello.ts'
 import { EarlyStage, type Hkdf, hkdf, ticketPsk } from './key-schedule.ts'
 import type { Choice } from './negotiate.ts'
 import { TLS13 } from './protocol-version.ts'
+import type { AuthorizeAgain } from './resumed-client.ts'
 import { writeNewSessionTicket } from './server-messages.ts'
 import { openTicket, ticketsFor } from './session-ticket.ts'
 import type { Transcript } from './transcript.ts'
 
 /** A ticket of ours that the client has proved to know the secret of. */
-export interface Resumption {
+export interface AcceptedTicket {
   readonly selectedIdentity: number
+  /** Whoever gets it wipes it. */
   readonly early: EarlyStage
   readonly credential: Credential
+  readonly authorizeClient: AuthorizeAgain
   readonly fullHandshakeAtMs: number
+}
+
+/** A session that goes on. */
+export interface Resumption extends Omit<AcceptedTicket, 'authorizeClient'> {
+  readonly client: ClientAuthentication
 }
 
 /** PskKeyExchangeMode psk_dhe_ke. RFC 8446 §4.2.9. */
@@ -27,6 +36,7 @@ const PSK_DHE_KE = 1
  * The first ticket that is ours, alive, and for this server. What is not is passed over: the handshake becomes a full
  * one. Only a binder that does not verify ends the connection.
  *
+ * @param policy undefined: clients are not asked for a certificate.
  * @param message the ClientHello the binders are in; not yet part of `transcript`.
  * @throws {TlsError} ERR_TLS_DECRYPT
  */
@@ -34,16 +44,17 @@ export function acceptTicket(
   context: ServerContext,
   hello: ClientHello,
   { suite, credentials }: Choice,
+  policy: ClientCertificatePolicy | undefined,
   transcript: Transcript,
   message: Uint8Array,
-): Resumption | undefined {
+): AcceptedTicket | undefined {
   const offered = hello.preSharedKey
   if (offered === undefined || !canResume(hello)) return undefined
-  const place = { version: TLS13, serverName: hello.serverName, credentials } as const
+  const place = { version: TLS13, serverName: hello.serverName, credentials, policy } as const
   for (const [selectedIdentity, { identity, binder }] of offered.psks.entries()) {
     const opened = openTicket(context, identity, place)
     if (opened === undefined) continue
-    const { state, credential, fullHandshakeAtMs } = opened
+    const { state, ...known } = opened
     if (!hasHashOf(suite, state.cipherSuite)) {
       state.secret.fill(0)
       continue
@@ -55,7 +66,7 @@ export function acceptTicket(
       early.wipe()
       refuse('ERR_TLS_DECRYPT', 'PSK binder does not verify')
     }
-    return { selectedIdentity, early, credential, fullHandshakeAtMs }
+    return { selectedIdentity, early, ...known }
   }
   return undefined
 }
@@ -74,6 +85,7 @@ export interface TicketBatch {
   readonly serverName: string
   readonly suite: CipherSuite
   readonly credential: Credential
+  readonly client: ClientAuthentication
   /** Consumed. */
   readonly resumptionMasterSecret: Uint8Array
   /** Undefined: the handshake was a full one, just now. */
@@ -87,7 +99,7 @@ const TICKETS_AFTER_RESUMPTION = 1
 /** NewSessionTicket messages; none if the client could not use them, or there is no key to seal them with. */
 export function newSessionTickets(
   context: ServerContext,
-  { serverName, suite, credential, resumptionMasterSecret, resumption }: TicketBatch,
+  { serverName, suite, credential, client, resumptionMasterSecret, resumption }: TicketBatch,
 ): Uint8Array[] {
   const messages: Uint8Array[] = []
   if (context.tickets !== undefined) {
@@ -95,9 +107,10 @@ export function newSessionTickets(
     const seal = ticketsFor(context, {
       version: TLS13,
       cipherSuite: suite.code,
-      flags: 0,
+      hasExtendedMasterSecret: false,
       serverName,
       credential,
+      client,
       fullHandshakeAtMs: resumption?.fullHandshakeAtMs,
     })
     const count = resumption === undefined ? TICKETS_AFTER_FULL : TICKETS_AFTER_RESUMPTION

@@ -4,14 +4,13 @@
 //     ClientHello ─▶ [HelloRetryRequest ─▶ ClientHello] ─▶ ServerHello … Certificate ─▶ signature asked for
 //        ─▶ shared secret, handshake keys (while the signature travels) ─▶ CertificateVerify, Finished ─▶ Finished
 import { writeCertificateRequest } from '../client-certificate/certificate-request.ts'
-import { ANONYMOUS, type ClientAuthentication, NOT_ASKED } from '../client-certificate/policy.ts'
+import { type ClientAuthentication, notShown } from '../client-certificate/policy.ts'
 import { equalSecrets, type KeyExchange, verifySignature } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import { type Exporter, exporter13 } from '../exporter.ts'
 import { logHandshakeSecrets, logTrafficSecrets } from '../key-log.ts'
 import { MAX_INNER_PLAINTEXT_BYTES } from '../record/content-type.ts'
 import { RecordProtection } from '../record/record-protection.ts'
-import { admit } from './admit.ts'
 import { receiveClientAuthentication } from './client-authentication.ts'
 import { type Greeting, receiveClientHello } from './greeting.ts'
 import { HandshakeType } from './handshake-type.ts'
@@ -43,7 +42,6 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
   const greeting = yield* receiveClientHello(handshake, first)
   const { hello, choice, transcript } = greeting
   const { resumption, authentication } = greeting
-  admitGreeting(handshake, greeting)
   const exchange = sendServerHello(handshake, greeting)
   const helloHash = transcript.digest()
   const encryptedExtensions = writeEncryptedExtensions({
@@ -80,7 +78,7 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
     logTrafficSecrets(context.keyLog, greeting.clientRandom, trafficSecrets, exporterSecret)
     const client =
       policy === undefined
-        ? notAsked(greeting)
+        ? (resumption?.client ?? notShown(policy))
         : yield* receiveClientAuthentication(context, policy, transcript)
     const clientHash = policy === undefined ? finishedHash : transcript.digest()
     yield* receiveFinished(handshake, greeting, clientHash, secrets, trafficSecrets)
@@ -99,11 +97,6 @@ export function* serverHandshake(handshake: Handshake, first: FirstHello): Steps
 /** RFC 8449 §4: the limit counts it. */
 const CONTENT_TYPE_BYTES = 1
 
-/** Whoever resumes is not asked again, and was nobody before: certificates and tickets do not go together. */
-function notAsked({ policy }: Greeting): ClientAuthentication {
-  return policy === undefined ? NOT_ASKED : ANONYMOUS
-}
-
 function sessionOf(
   { hello, choice, credential, authentication, resumption, usedHelloRetryRequest }: Greeting,
   client: ClientAuthentication,
@@ -120,21 +113,6 @@ function sessionOf(
     credential,
     usedHelloRetryRequest,
     usedDelegatedCredential: authentication?.delegated !== undefined,
-  }
-}
-
-/** Of a refused resumption no secret stays behind. */
-function admitGreeting(handshake: Handshake, { choice, resumption, authentication }: Greeting): void {
-  try {
-    admit(handshake, {
-      group: choice.group.name,
-      isResumed: resumption !== undefined,
-      // A delegated key is here.
-      keyOf: authentication?.delegated === undefined ? authentication?.credential : undefined,
-    })
-  } catch (error) {
-    resumption?.early.wipe()
-    throw error
   }
 }
 
@@ -264,16 +242,17 @@ function enterTrafficStage(
 function sendTickets(
   { context, channel }: Handshake,
   greeting: Greeting,
-  { peerCertificates }: ClientAuthentication,
+  client: ClientAuthentication,
   master: MasterStage,
 ): void {
-  if (context.tickets === undefined || !greeting.canResume || peerCertificates.length > 0) return
+  if (context.tickets === undefined || !greeting.canResume) return
   const { hello, choice, credential, resumption, transcript } = greeting
   const resumptionMasterSecret = master.resumptionMasterSecret(transcript.digest())
   const batch = {
     serverName: hello.serverName,
     suite: choice.suite,
     credential,
+    client,
     resumptionMasterSecret,
     resumption,
   }

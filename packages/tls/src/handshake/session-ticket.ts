@@ -1,9 +1,11 @@
 // What tickets of both versions have in common: where a session may go on, and what its ticket remembers.
+import type { ClientAuthentication, ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import { digest, equalSecrets } from '../crypto-provider.ts'
 import type { ServerContext } from '../server-context.ts'
-import type { TicketState } from '../ticket/ticket-state.ts'
+import { TicketFlag, type TicketState } from '../ticket/ticket-state.ts'
 import type { TLS12, TLS13 } from './protocol-version.ts'
+import { type AuthorizeAgain, resumedClient } from './resumed-client.ts'
 
 type Version = typeof TLS12 | typeof TLS13
 
@@ -12,6 +14,8 @@ export interface TicketPlace {
   readonly version: Version
   readonly serverName: string
   readonly credentials: readonly Credential[]
+  /** undefined: clients are not asked for a certificate. */
+  readonly policy: ClientCertificatePolicy | undefined
 }
 
 export interface OpenedTicket {
@@ -19,6 +23,8 @@ export interface OpenedTicket {
   readonly state: TicketState
   /** The live certificate that the session was authenticated with. */
   readonly credential: Credential
+  /** To be called before the session goes on. */
+  readonly authorizeClient: AuthorizeAgain
   /** Not from the future, whatever another server's clock said. */
   readonly fullHandshakeAtMs: number
 }
@@ -37,11 +43,13 @@ export function openTicket(
   const credential = isFor(state, context.ticketTenant, place)
     ? place.credentials.find(({ keyId }) => equalSecrets(keyId.subarray(0, ID_BYTES), state.credentialKeyId))
     : undefined
-  if (credential === undefined) {
+  const authorizeClient = credential && resumedClient(context, place.policy, state)
+  if (credential === undefined || authorizeClient === undefined) {
     state.secret.fill(0)
     return undefined
   }
-  return { state, credential, fullHandshakeAtMs: Math.min(state.fullHandshakeAtMs, context.clock()) }
+  const fullHandshakeAtMs = Math.min(state.fullHandshakeAtMs, context.clock())
+  return { state, credential, authorizeClient, fullHandshakeAtMs }
 }
 
 function isFor(state: TicketState, tenant: Uint8Array, { version, serverName }: TicketPlace): boolean {
@@ -62,8 +70,8 @@ export interface TicketSession {
   readonly version: Version
   /** Code point. */
   readonly cipherSuite: number
-  /** Of `TicketFlag`. */
-  readonly flags: number
+  readonly hasExtendedMasterSecret: boolean
+  readonly client: ClientAuthentication
   readonly serverName: string
   readonly credential: Credential
   /** Undefined: just now. */
@@ -79,12 +87,27 @@ export function ticketsFor(context: ServerContext, session: TicketSession): Seal
   const common = {
     protocolVersion: session.version,
     cipherSuite: session.cipherSuite,
-    flags: session.flags,
+    flags: flagsOf(session),
     issuedAtMs,
     fullHandshakeAtMs: session.fullHandshakeAtMs ?? issuedAtMs,
     tenantId: context.ticketTenant,
     serverNameHash: serverNameHash(session.serverName),
     credentialKeyId: session.credential.keyId.subarray(0, ID_BYTES),
+    clientChainHash: isShown(session.client)
+      ? context.tickets?.clientChains.remember(session.client.peerCertificates)
+      : undefined,
   }
   return (secret, ageAdd) => context.tickets?.seal({ ...common, ageAdd, secret })
+}
+
+function isShown({ peerCertificates }: ClientAuthentication): boolean {
+  return peerCertificates.length > 0
+}
+
+function flagsOf({ hasExtendedMasterSecret, client }: TicketSession): number {
+  return (
+    (hasExtendedMasterSecret ? TicketFlag.extendedMasterSecret : 0) |
+    (isShown(client) ? TicketFlag.clientAuthenticated : 0) |
+    (client.authorized ? TicketFlag.clientAuthorized : 0)
+  )
 }

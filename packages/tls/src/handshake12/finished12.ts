@@ -28,8 +28,8 @@ export interface Agreed {
   readonly transcript: Transcript
   /** Wiped when the handshake ends, however it does. */
   readonly master: MasterSecret
-  /** What the client gets a ticket for; undefined: none was promised; withheld: one was, and is not given. */
-  readonly ticketed: TicketedSession | 'withheld' | undefined
+  /** What the client gets a ticket for; undefined: none was promised. */
+  readonly ticketed: TicketedSession | undefined
   /** Whether the master secret is bound to this handshake (extended_master_secret): else nothing is exported from it. */
   readonly isBound: boolean
 }

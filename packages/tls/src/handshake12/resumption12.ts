@@ -4,7 +4,9 @@ import { refuse } from '../errors.ts'
 import type { ClientHello } from '../handshake/client-hello.ts'
 import { hkdf } from '../handshake/key-schedule.ts'
 import { TLS12 } from '../handshake/protocol-version.ts'
+import type { AuthorizeAgain } from '../handshake/resumed-client.ts'
 import { openTicket, type TicketSession, ticketsFor } from '../handshake/session-ticket.ts'
+import type { ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
 import type { ServerContext } from '../server-context.ts'
 import { TICKET_LIFETIME_SECONDS } from '../ticket/ticket-sealer.ts'
@@ -14,12 +16,13 @@ import type { HelloExtensions12 } from './hello-extensions12.ts'
 import { MasterSecret } from './master-secret.ts'
 import { writeNewSessionTicket12 } from './messages12.ts'
 
-/** A session that goes on. */
+/** A session that goes on, if its client may. */
 export interface Resumption12 {
   readonly suite: CipherSuite12
   /** Whoever gets it wipes it. */
   readonly master: MasterSecret
   readonly credential: Credential
+  readonly authorizeClient: AuthorizeAgain
   readonly fullHandshakeAtMs: number
   /** Whether the client should have a newer ticket. */
   readonly isRenewalDue: boolean
@@ -39,12 +42,13 @@ export function acceptTicket12(
   hello: ClientHello,
   { sessionTicket, hasExtendedMasterSecret }: HelloExtensions12,
   credentials: readonly Credential[],
+  policy: ClientCertificatePolicy | undefined,
 ): Resumption12 | undefined {
   if (sessionTicket === undefined || sessionTicket.length === 0) return undefined
   const { serverName, cipherSuites } = hello
-  const opened = openTicket(context, sessionTicket, { version: TLS12, serverName, credentials })
+  const opened = openTicket(context, sessionTicket, { version: TLS12, serverName, credentials, policy })
   if (opened === undefined) return undefined
-  const { state, credential, fullHandshakeAtMs } = opened
+  const { state, ...known } = opened
   // A session has one suite for all its life (RFC 5246 §7.4.1.3).
   const suite = context.cipherSuites12.find(({ code }) => code === state.cipherSuite)
   const isBound = (state.flags & TicketFlag.extendedMasterSecret) !== 0
@@ -58,7 +62,7 @@ export function acceptTicket12(
     refuse('ERR_TLS_HANDSHAKE_FAILURE', 'the session to resume had extended_master_secret')
   }
   const isRenewalDue = context.clock() - state.issuedAtMs > RENEWAL_AGE_MS
-  return { suite, master, credential, fullHandshakeAtMs, isRenewalDue }
+  return { suite, master, ...known, isRenewalDue }
 }
 
 /**
@@ -72,18 +76,20 @@ export function canTicket(
   return tickets !== undefined && sessionTicket !== undefined && hasExtendedMasterSecret
 }
 
-export type TicketedSession = Pick<TicketSession, 'serverName' | 'credential' | 'fullHandshakeAtMs'>
+export type TicketedSession = Pick<
+  TicketSession,
+  'serverName' | 'credential' | 'client' | 'fullHandshakeAtMs'
+>
 
-/** NewSessionTicket; without a ticket in it if it is withheld, or there is no key to seal it with. RFC 5077 §3.3. */
+/** NewSessionTicket; without a ticket in it if there is no key to seal it with. RFC 5077 §3.3. */
 export function newSessionTicket12(
   context: ServerContext,
-  session: TicketedSession | 'withheld',
+  session: TicketedSession,
   suite: CipherSuite12,
   master: MasterSecret,
 ): Uint8Array {
-  if (session === 'withheld') return writeNewSessionTicket12(TICKET_LIFETIME_SECONDS, undefined)
-  const flags = TicketFlag.extendedMasterSecret
-  const seal = ticketsFor(context, { ...session, version: TLS12, cipherSuite: suite.code, flags })
+  const bound = { version: TLS12, cipherSuite: suite.code, hasExtendedMasterSecret: true } as const
+  const seal = ticketsFor(context, { ...session, ...bound })
   // ticket_age_add is of TLS 1.3.
   const ticket = master.lend((secret) => seal(secret, 0))
   return writeNewSessionTicket12(TICKET_LIFETIME_SECONDS, ticket)

@@ -7,10 +7,9 @@
 //     resumed:  ClientHello ─▶ ServerHello, Finished ─▶ Finished
 import { writeCertificateRequest12 } from '../client-certificate/certificate-request.ts'
 import {
-  ANONYMOUS,
   type ClientAuthentication,
   type ClientCertificatePolicy,
-  NOT_ASKED,
+  notShown,
 } from '../client-certificate/policy.ts'
 import { requestedStaples } from '../credential/stapling.ts'
 import { admit } from '../handshake/admit.ts'
@@ -33,24 +32,19 @@ export function* serverHandshake12(handshake: Handshake, first: FirstHello): Ste
   const greeting = greet(handshake, first)
   const { hello, offered, credentials } = greeting
   const policy = context.clientCertificates(hello)
-  // A session that a ticket stands for had no client certificate: of no use where one is required.
-  const resumption =
-    policy?.isRequired === true ? undefined : acceptTicket12(context, hello, offered, credentials)
-  if (resumption === undefined) {
-    const choice = negotiate12(hello, context, credentials)
-    admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name, keyOf: choice.credential })
-    return yield* fullHandshake(handshake, greeting, choice, policy)
+  const resumption = acceptTicket12(context, hello, offered, credentials, policy)
+  if (resumption !== undefined) {
+    try {
+      admit(handshake, { isResumed: true, group: undefined, keyOf: undefined })
+      const client = resumption.authorizeClient()
+      if (client !== undefined) return yield* resumedHandshake(handshake, greeting, resumption, client)
+    } finally {
+      resumption.master.wipe()
+    }
   }
-  try {
-    admit(handshake, { isResumed: true, group: undefined, keyOf: undefined })
-    return yield* resumedHandshake(handshake, greeting, resumption, notShown(policy))
-  } finally {
-    resumption.master.wipe()
-  }
-}
-
-function notShown(policy: ClientCertificatePolicy | undefined): ClientAuthentication {
-  return policy === undefined ? NOT_ASKED : ANONYMOUS
+  const choice = negotiate12(hello, context, credentials)
+  admit(handshake, { isResumed: false, group: choice.ecdhe?.group.name, keyOf: choice.credential })
+  return yield* fullHandshake(handshake, greeting, choice, policy)
 }
 
 /** @param policy undefined: the client is not asked for a certificate. */
@@ -63,7 +57,7 @@ function* fullHandshake(
   const { suite, credential, ecdhe } = choice
   const { hello, offered, serverName, randoms } = greeting
   const staples = requestedStaples(hello, credential.staples)
-  const hasSessionTicket = canTicket(handshake.context, offered) && policy?.isRequired !== true
+  const hasSessionTicket = canTicket(handshake.context, offered)
   const transcript = new Transcript(suite.hash, { keepsMessages: policy !== undefined })
   transcript.add(greeting.message)
   const share = ecdhe && offerShare(handshake, greeting, credential, ecdhe)
@@ -86,15 +80,14 @@ function* fullHandshake(
     : receiveShare(transcript, share, { isFollowed })
   const master = masterSecret(greeting, choice, premaster, transcript)
   const isBound = offered.hasExtendedMasterSecret
-  const session = { serverName, credential, fullHandshakeAtMs: undefined }
-  const promised = presented === undefined ? session : 'withheld'
-  const ticketed = hasSessionTicket ? promised : undefined
+  const client = presented?.authentication ?? notShown(policy)
+  const session = { serverName, credential, client, fullHandshakeAtMs: undefined }
+  const ticketed = hasSessionTicket ? session : undefined
   try {
     if (policy !== undefined && presented !== undefined)
       yield* receiveCertificateVerify12(policy, presented, transcript)
     const agreed = { suite, randoms, transcript, master, ticketed, isBound } as const
     const exporter = yield* exchangeFinished(handshake, agreed, 'client')
-    const client = presented?.authentication ?? notShown(policy)
     return { session: sessionOf(greeting, choice, client, choice), traffic: undefined, exporter }
   } finally {
     master.wipe()
@@ -130,7 +123,7 @@ function* resumedHandshake(
     hasSessionTicket: isRenewalDue,
     staples: {},
   })
-  const ticketed = isRenewalDue ? { serverName, credential, fullHandshakeAtMs } : undefined
+  const ticketed = isRenewalDue ? { serverName, credential, client, fullHandshakeAtMs } : undefined
   const agreed = { suite, randoms, transcript, master, ticketed, isBound: true }
   const exporter = yield* exchangeFinished(handshake, agreed, 'server')
   return {

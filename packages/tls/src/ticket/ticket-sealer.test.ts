@@ -6,7 +6,7 @@ import * as fc from 'fast-check'
 import { TLS12, TLS13 } from '../handshake/protocol-version.ts'
 import { createTicketKeyring, type TicketKeyring, type TicketRootKey } from './ticket-keys.ts'
 import { TICKET_LIFETIME_SECONDS, TicketSealer, type TicketSealerOptions } from './ticket-sealer.ts'
-import { type TicketState, writeTicketState } from './ticket-state.ts'
+import { TicketFlag, type TicketState, writeTicketState } from './ticket-state.ts'
 
 const HOUR = 3_600_000
 const LIFETIME = TICKET_LIFETIME_SECONDS * 1000
@@ -39,6 +39,7 @@ function stateAt(now: number, fields: Partial<TicketState> = {}): TicketState {
     serverNameHash: new Uint8Array(16).fill(2),
     credentialKeyId: new Uint8Array(16).fill(3),
     secret: new Uint8Array(32).fill(4),
+    clientChainHash: undefined,
     ...fields,
   }
 }
@@ -92,18 +93,25 @@ for (const format of [1, 2]) {
   })
 }
 
+const TICKET_BYTES = [156, 172, 188, 204]
+
 test('bytes of another length than a ticket cost no look-up and no key', () => {
   const find = (): never => assert.fail('looked up')
   const { sealer } = startProcess({ keyring: { ...fixedRing(ROOT), find } })
   for (let length = 0; length < 400; length++) {
     const bytes = new Uint8Array(length).fill(1)
-    if (length === 156 || length === 172) assert.throws(() => sealer.open(bytes), /looked up/)
+    if (TICKET_BYTES.includes(length)) assert.throws(() => sealer.open(bytes), /looked up/)
     else assert.equal(sealer.open(bytes), undefined)
   }
 })
 
-test('a ticket is 156 or 172 bytes long', () => {
+test('a ticket is 156 or 172 bytes long, and 32 more if the client showed a certificate', () => {
   const { sealer } = startProcess()
+  const ofClient = { flags: TicketFlag.clientAuthenticated, clientChainHash: new Uint8Array(32).fill(5) }
+  const shortest = sealAt(sealer, stateAt(START, ofClient))
+  const longest = sealAt(sealer, stateAt(START, { ...ofClient, secret: new Uint8Array(48) }))
+  assert.deepEqual([shortest.length, longest.length], [188, 204])
+  assert.deepEqual(sealer.open(shortest)?.clientChainHash, ofClient.clientChainHash)
   assert.equal(sealAt(sealer, stateAt(START)).length, 156)
   assert.equal(sealAt(sealer, stateAt(START, { secret: new Uint8Array(48) })).length, 172)
 })
@@ -118,7 +126,7 @@ test('open(seal(state)) = state, in the process that sealed', () => {
         {
           protocolVersion: fc.constantFrom(TLS12, TLS13),
           cipherSuite: fc.nat(0xffff),
-          flags: fc.nat(3),
+          flags: fc.constantFrom(0, TicketFlag.extendedMasterSecret),
           issuedAtMs: age.map((ms) => START - ms),
           fullHandshakeAtMs: age.map((ms) => START - ms),
           ageAdd: fc.nat(0xffffffff),
@@ -126,6 +134,7 @@ test('open(seal(state)) = state, in the process that sealed', () => {
           serverNameHash: bytes16,
           credentialKeyId: bytes16,
           secret: fc.uint8Array({ minLength: 48, maxLength: 48 }),
+          clientChainHash: fc.constant(undefined),
         },
         PLAIN,
       ),
@@ -186,7 +195,9 @@ test('any bytes are a ticket or none, never an exception', () => {
   const ours = Uint8Array.of(1, ...ROOT.id)
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
-    fc.constantFrom(156, 172).chain((length) => fc.uint8Array({ minLength: length, maxLength: length })),
+    fc
+      .constantFrom(...TICKET_BYTES)
+      .chain((length) => fc.uint8Array({ minLength: length, maxLength: length })),
     fc
       .uint8Array({ minLength: 151, maxLength: 151 })
       .map((rest) => new Uint8Array(Buffer.concat([ours, rest]))),

@@ -23,6 +23,7 @@ import {
   wipeAeadKey,
 } from '../crypto-provider.ts'
 import { DerivedKeys } from './derived-keys.ts'
+import { PresentedChains } from './presented-chains.ts'
 import { TICKET_LIFETIME_SECONDS, type TicketKeyring, type TicketRootKey } from './ticket-keys.ts'
 import {
   readTicketState,
@@ -40,6 +41,8 @@ export interface TicketSealerOptions {
   readonly clock: ClockMs
   /** Derived keys kept, of this process and of others: 1024 by default. */
   readonly derivedKeyCache?: number
+  /** Chains of clients kept, which no ticket has room for: 1024 by default. */
+  readonly clientChainCache?: number
   /** Tickets sealed under one derived key; it cannot be more than the default, 2^32. */
   readonly maxSealsPerKey?: number
 }
@@ -69,6 +72,8 @@ const SWEEP_MS = 60_000
 
 /** Seals and opens the tickets of one process. Losing every key costs full handshakes and nothing else. */
 export class TicketSealer {
+  /** Whom tickets of clients with certificates are for. */
+  readonly clientChains: PresentedChains
   readonly #keyring: TicketKeyring
   readonly #random: (count: number) => Uint8Array
   readonly #clock: ClockMs
@@ -88,6 +93,7 @@ export class TicketSealer {
     random,
     clock,
     derivedKeyCache = DERIVED_KEY_CACHE,
+    clientChainCache,
     maxSealsPerKey = MAX_SEALS_PER_KEY,
   }: TicketSealerOptions) {
     if (!Number.isSafeInteger(maxSealsPerKey) || maxSealsPerKey < 1 || maxSealsPerKey > MAX_SEALS_PER_KEY)
@@ -97,6 +103,7 @@ export class TicketSealer {
     this.#clock = clock
     this.#maxSealsPerKey = maxSealsPerKey
     this.#derivedKeys = new DerivedKeys(derivedKeyCache)
+    this.clientChains = new PresentedChains({ clock, maxChains: clientChainCache })
     this.#salt = random(SALT_BYTES)
   }
 
@@ -106,7 +113,8 @@ export class TicketSealer {
   }
 
   /**
-   * A ticket of 156 or 172 bytes, by the length of the secret. `state` stays the caller's, its secret to wipe.
+   * A ticket of 156 or 172 bytes, by the length of the secret, and 32 more if the client showed a certificate. `state` stays
+   * the caller's, its secret to wipe.
    *
    * @returns undefined if there is no key to seal with: then the client gets no ticket.
    * @throws {RangeError} if a field of `state` does not fit: a bug of the caller.

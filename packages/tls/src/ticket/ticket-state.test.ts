@@ -15,7 +15,6 @@ const id = fc.uint8Array({ minLength: 16, maxLength: 16 })
 const timeMs = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER))
 const fields = {
   cipherSuite: fc.nat(0xffff),
-  flags: fc.nat(TicketFlag.extendedMasterSecret | TicketFlag.clientAuthenticated),
   issuedAtMs: timeMs,
   fullHandshakeAtMs: timeMs,
   ageAdd: fc.nat(0xffffffff),
@@ -27,17 +26,29 @@ const secretOf = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length })
 /** For deepEqual, which compares prototypes. */
 const PLAIN = { noNullPrototype: true } as const
-const ticketState: fc.Arbitrary<TicketState> = fc.oneof(
-  fc.record({ ...fields, protocolVersion: fc.constant(TLS12), secret: secretOf(48) }, PLAIN),
+const { extendedMasterSecret, clientAuthenticated, clientAuthorized } = TicketFlag
+const versions = fc.oneof(
+  fc.record({ protocolVersion: fc.constant(TLS12), secret: secretOf(48) }, PLAIN),
+  fc.record({ protocolVersion: fc.constant(TLS13), secret: fc.oneof(secretOf(32), secretOf(48)) }, PLAIN),
+)
+const clients = fc.oneof(
+  fc.record(
+    { flags: fc.constantFrom(0, extendedMasterSecret), clientChainHash: fc.constant(undefined) },
+    PLAIN,
+  ),
   fc.record(
     {
-      ...fields,
-      protocolVersion: fc.constant(TLS13),
-      secret: fc.oneof(secretOf(32), secretOf(48)),
+      flags: fc
+        .subarray([extendedMasterSecret, clientAuthorized])
+        .map((set) => set.reduce((flags, flag) => flags | flag, clientAuthenticated as number)),
+      clientChainHash: secretOf(32),
     },
     PLAIN,
   ),
 )
+const ticketState: fc.Arbitrary<TicketState> = fc
+  .tuple(fc.record(fields, PLAIN), versions, clients)
+  .map(([common, version, client]) => ({ ...common, ...version, ...client }))
 
 /** Each field with bytes of its own: a swap shows. */
 const state: TicketState = {
@@ -51,6 +62,12 @@ const state: TicketState = {
   serverNameHash: new Uint8Array(16).fill(0xa2),
   credentialKeyId: new Uint8Array(16).fill(0xa3),
   secret: new Uint8Array(48).fill(0xa4),
+  clientChainHash: undefined,
+}
+const ofClient: TicketState = {
+  ...state,
+  flags: clientAuthenticated | clientAuthorized,
+  clientChainHash: new Uint8Array(32).fill(0xa5),
 }
 const STATE_HEX = [
   '01',
@@ -70,6 +87,9 @@ const STATE_HEX = [
 test('the layout is the one at the head of the file', () => {
   assert.equal(Buffer.from(writeTicketState(state)).toString('hex'), STATE_HEX)
   assert.deepEqual(readTicketState(new Uint8Array(Buffer.from(STATE_HEX, 'hex'))), state)
+  const hex = STATE_HEX.replace('0304130201', '0304130206') + 'a5'.repeat(32)
+  assert.equal(Buffer.from(writeTicketState(ofClient)).toString('hex'), hex)
+  assert.deepEqual(readTicketState(new Uint8Array(Buffer.from(hex, 'hex'))), ofClient)
 })
 
 test('read(write(state)) = state, and one byte more or less is no state', () => {
@@ -91,7 +111,7 @@ test('any bytes give a state that writes back as them, or nothing', () => {
     .tuple(ticketState, fc.nat(74), fc.nat(255))
     .map(([state, at, value]) => writeTicketState(state).fill(value, at, at + 1))
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array({ maxLength: 130 }), almost), (bytes) => {
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 160 }), almost), (bytes) => {
       const read = readTicketState(new Uint8Array(bytes))
       if (read !== undefined) assert.deepEqual(writeTicketState(read), bytes)
     }),
@@ -103,7 +123,9 @@ for (const [what, at, value] of [
   ['an unknown format', 0, [2]],
   ['TLS 1.1', 1, [0x03, 0x02]],
   ['TLS 1.2 with a secret of 32 bytes', 1, [0x03, 0x03]],
-  ['an unknown flag', 5, [0x04]],
+  ['an unknown flag', 5, [0x08]],
+  ['a client that showed a certificate, without a hash', 5, [0x02]],
+  ['a client that is authorized, and showed nothing', 5, [0x04]],
   ['a time of 2^53 ms', 6, [0x00, 0x20, 0, 0, 0, 0, 0, 0]],
   ['a full handshake at 2^64 - 1 ms', 14, Array.from({ length: 8 }, () => 0xff)],
   ['a secret of 31 bytes', 74, [31]],
@@ -120,7 +142,11 @@ for (const [what, at, value] of [
 for (const [what, wrong] of [
   ['another version', { protocolVersion: 0x0302 }],
   ['a suite above 16 bits', { cipherSuite: 0x10000 }],
-  ['an unknown flag', { flags: 4 }],
+  ['an unknown flag', { flags: 8 }],
+  ['a client that showed a certificate, without a hash', { flags: 2 }],
+  ['a client that is authorized, and showed nothing', { flags: 4 }],
+  ['a hash of a client that showed nothing', { clientChainHash: new Uint8Array(32) }],
+  ['half a hash', { flags: 2, clientChainHash: new Uint8Array(16) }],
   ['a time before the epoch', { issuedAtMs: -1 }],
   ['half a millisecond', { fullHandshakeAtMs: 0.5 }],
   ['a time that is not a number', { issuedAtMs: Number.NaN }],

@@ -1,11 +1,12 @@
-// What a session ticket remembers of a session, as bytes of a fixed layout.
+// What a session ticket remembers of a session, as bytes of a fixed layout, which ends with clientChainHash if the client
+// showed a certificate.
 //
 //     0   format = 1            22  ageAdd
 //     1   protocolVersion       26  tenantId
 //     3   cipherSuite           42  serverNameHash
 //     5   flags                 58  credentialKeyId
 //     6   issuedAtMs            74  length of secret: 32 or 48
-//     14  fullHandshakeAtMs     75  secret
+//     14  fullHandshakeAtMs     75  secret, [clientChainHash]
 import { DecodeError, Reader } from '@latchkey/core'
 import { TLS12, TLS13 } from '../handshake/protocol-version.ts'
 import { concealSecret } from './concealed.ts'
@@ -14,10 +15,11 @@ import { concealSecret } from './concealed.ts'
 export const TicketFlag = {
   /** TLS 1.2 with extended_master_secret, RFC 7627 §5.3. */
   extendedMasterSecret: 0x01,
-  /** The client showed a certificate. */
+  /** The client showed a certificate, and had its key. */
   clientAuthenticated: 0x02,
+  /** The policy accepted that certificate. */
+  clientAuthorized: 0x04,
 } as const
-const KNOWN_FLAGS = TicketFlag.extendedMasterSecret | TicketFlag.clientAuthenticated
 
 /** Everything that decides whether a session may be resumed, and the secret to do it with. */
 export interface TicketState {
@@ -41,6 +43,8 @@ export interface TicketState {
   readonly credentialKeyId: Uint8Array
   /** TLS 1.3: the PSK, 32 or 48 bytes as the suite's hash is. TLS 1.2: the master secret, 48 bytes. */
   readonly secret: Uint8Array
+  /** 32 bytes: what {@link PresentedChains} calls the client's chain; undefined unless `clientAuthenticated`. */
+  readonly clientChainHash: Uint8Array | undefined
 }
 
 const FORMAT = 1
@@ -50,12 +54,13 @@ const SECRET_AT = 75
 const SECRET_BYTES = { sha256: 32, sha384: 48 } as const
 /** RFC 5246 §8.1. */
 const MASTER_SECRET_BYTES = 48
+const CLIENT_CHAIN_HASH_BYTES = 32
 
 /** The lengths a state can have in bytes: by them a ticket of another length is known without decrypting it. */
-export const TICKET_STATE_BYTES: readonly number[] = [
-  SECRET_AT + SECRET_BYTES.sha256,
-  SECRET_AT + SECRET_BYTES.sha384,
-]
+export const TICKET_STATE_BYTES: readonly number[] = [0, CLIENT_CHAIN_HASH_BYTES].flatMap((hashBytes) => [
+  SECRET_AT + SECRET_BYTES.sha256 + hashBytes,
+  SECRET_AT + SECRET_BYTES.sha384 + hashBytes,
+])
 
 /**
  * The bytes of `state`, in memory of their own: the caller wipes them. Not written with a `Writer`, whose memory is shared
@@ -64,7 +69,7 @@ export const TICKET_STATE_BYTES: readonly number[] = [
  * @throws {RangeError} if a field does not fit: a bug of the caller.
  */
 export function writeTicketState(state: TicketState): Uint8Array {
-  const bytes = new Uint8Array(SECRET_AT + state.secret.length)
+  const bytes = new Uint8Array(SECRET_AT + state.secret.length + (state.clientChainHash?.length ?? 0))
   writeTicketStateInto(bytes, state)
   return bytes
 }
@@ -76,16 +81,19 @@ export function writeTicketState(state: TicketState): Uint8Array {
  * @throws {RangeError} if a field does not fit: a bug of the caller.
  */
 export function writeTicketStateInto(bytes: Uint8Array, state: TicketState): number {
-  const { tenantId, serverNameHash, credentialKeyId, secret } = state
+  const { tenantId, serverNameHash, credentialKeyId, secret, clientChainHash } = state
   const isEachId =
     tenantId.length === ID_BYTES && serverNameHash.length === ID_BYTES && credentialKeyId.length === ID_BYTES
   if (!isVersion(state.protocolVersion)) throw new RangeError('protocolVersion is neither TLS 1.2 nor 1.3')
   if (!isSecretLength(state.protocolVersion, secret.length)) throw new RangeError('secret of a wrong length')
   if (!isEachId) throw new RangeError(`an id is not ${ID_BYTES} bytes`)
+  if (!areFlags(state.flags)) throw new RangeError(`ticket flags ${state.flags}`)
+  if (clientChainHash?.length !== clientChainHashBytes(state.flags))
+    throw new RangeError('clientChainHash does not go with the flags')
   writeNumber(bytes, 0, 1, FORMAT)
   writeNumber(bytes, 1, 2, state.protocolVersion)
   writeNumber(bytes, 3, 2, state.cipherSuite)
-  writeNumber(bytes, 5, 1, knownFlags(state.flags))
+  writeNumber(bytes, 5, 1, state.flags)
   writeNumber(bytes, 6, 8, state.issuedAtMs)
   writeNumber(bytes, 14, 8, state.fullHandshakeAtMs)
   writeNumber(bytes, 22, 4, state.ageAdd)
@@ -94,7 +102,10 @@ export function writeTicketStateInto(bytes: Uint8Array, state: TicketState): num
   bytes.set(credentialKeyId, 58)
   writeNumber(bytes, SECRET_LENGTH_AT, 1, secret.length)
   bytes.set(secret, SECRET_AT)
-  return SECRET_AT + secret.length
+  const end = SECRET_AT + secret.length
+  if (clientChainHash === undefined) return end
+  bytes.set(clientChainHash, end)
+  return end + clientChainHash.length
 }
 
 /**
@@ -113,7 +124,7 @@ export function readTicketState(bytes: Uint8Array): TicketState | undefined {
 
 function readFields(reader: Reader): TicketState | undefined {
   if (reader.u8() !== FORMAT) return undefined
-  const state = {
+  const fixed = {
     protocolVersion: reader.u16(),
     cipherSuite: reader.u16(),
     flags: reader.u8(),
@@ -125,11 +136,14 @@ function readFields(reader: Reader): TicketState | undefined {
     credentialKeyId: reader.opaque(ID_BYTES),
     secret: reader.opaque8(),
   }
+  const hashBytes = clientChainHashBytes(fixed.flags)
+  const clientChainHash = hashBytes === undefined ? undefined : reader.opaque(hashBytes)
   reader.end()
+  const state = { ...fixed, clientChainHash }
   const isSound =
     isVersion(state.protocolVersion) &&
     isSecretLength(state.protocolVersion, state.secret.length) &&
-    (state.flags & ~KNOWN_FLAGS) === 0 &&
+    areFlags(state.flags) &&
     Number.isSafeInteger(state.issuedAtMs) &&
     Number.isSafeInteger(state.fullHandshakeAtMs)
   return isSound ? concealSecret(state) : undefined
@@ -144,9 +158,16 @@ function isSecretLength(version: number, length: number): boolean {
   return length === SECRET_BYTES.sha256 || length === SECRET_BYTES.sha384
 }
 
-function knownFlags(flags: number): number {
-  if ((flags & ~KNOWN_FLAGS) !== 0) throw new RangeError(`unknown ticket flags ${flags}`)
-  return flags
+const { extendedMasterSecret, clientAuthenticated, clientAuthorized } = TicketFlag
+
+/** Known flags only; and nobody is authorized who did not show who they are. */
+function areFlags(flags: number): boolean {
+  const isKnown = (flags & ~(extendedMasterSecret | clientAuthenticated | clientAuthorized)) === 0
+  return isKnown && ((flags & clientAuthorized) === 0 || (flags & clientAuthenticated) !== 0)
+}
+
+function clientChainHashBytes(flags: number): number | undefined {
+  return (flags & clientAuthenticated) === 0 ? undefined : CLIENT_CHAIN_HASH_BYTES
 }
 
 /** Big-endian. Beyond 2^53 it is not exact, and then not a safe integer either. */

@@ -76,6 +76,7 @@ const ticket =
     serverNameHash: new Uint8Array(16),
     credentialKeyId: new Uint8Array(16),
     secret: SECRET,
+    clientChainHash: undefined,
   }) ?? u8(0)
 
 export interface NamedCase extends TimingCase {
