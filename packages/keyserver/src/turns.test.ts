@@ -44,6 +44,16 @@ test('who just woke up goes before who has had a slice', () => {
   assert.deepEqual(bench.order.slice(4, 6), ['flood', 'ping'])
 })
 
+test('slices that are longer than a turn starve nobody', () => {
+  const bench = new Bench()
+  for (const name of ['flood', 'deluge']) bench.turns.add(bench.worker(name, 100, 5))
+  bench.turn()
+  bench.turns.add(bench.worker('ping', 1, 5))
+  bench.turn()
+  bench.turn()
+  assert.ok(bench.order.includes('ping'), bench.order.join())
+})
+
 test('busy connections take turns', () => {
   const bench = new Bench()
   for (const name of ['a', 'b', 'c']) bench.turns.add(bench.worker(name, 3, 0.25))

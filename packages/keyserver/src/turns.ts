@@ -2,9 +2,9 @@
 // a thousand of them must not hold up the ping of another.
 //
 // Connections with work wait in one of two lines, in order of arrival: those that just woke up, and those that had a
-// slice and have more. Each turn of the event loop serves one of the second line and then the first line before the
-// rest of the second, for about a millisecond; sockets are read between two turns. So a rare request waits for about
-// one turn however many connections are busy, and no busy one waits for ever.
+// slice and have more. Each turn of the event loop serves one of the second line and one of the first, however long that
+// takes, then the first line before the rest of the second, for about a millisecond; sockets are read between two turns.
+// So a rare request waits for about one turn however many connections are busy, and no busy one waits for ever.
 
 /** Between two looks at the sockets: short against a network round trip, long against the cost of looking. */
 const TURN_MS = 1
@@ -48,13 +48,19 @@ export class Turns {
   #run(): void {
     this.#isScheduled = false
     const end = this.#nowMs() + TURN_MS
-    let worker = take(this.#busy) ?? take(this.#awakened)
-    while (worker !== undefined) {
-      if (worker.runSlice() && !this.#awakened.has(worker)) this.#busy.add(worker)
-      if (this.#nowMs() >= end) break
-      worker = take(this.#awakened) ?? take(this.#busy)
-    }
-    if (this.#awakened.size + this.#busy.size > 0) this.#ensureScheduled()
+    // On a slow machine one slice is longer than a turn: neither line may starve the other.
+    this.#serve(take(this.#busy))
+    this.#serve(take(this.#awakened))
+    while (this.#waiting > 0 && this.#nowMs() < end) this.#serve(take(this.#awakened) ?? take(this.#busy))
+    if (this.#waiting > 0) this.#ensureScheduled()
+  }
+
+  get #waiting(): number {
+    return this.#awakened.size + this.#busy.size
+  }
+
+  #serve(worker: Worker | undefined): void {
+    if (worker?.runSlice() === true && !this.#awakened.has(worker)) this.#busy.add(worker)
   }
 
   #ensureScheduled(): void {
