@@ -14,6 +14,7 @@ import {
   TlsError,
 } from '@latchkey/tls'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
+import { EarlyStage } from '../src/handshake/key-schedule.ts'
 import { flipped, toHex } from './support/bytes.ts'
 import { type ClientCertificate, clientCertificate } from './support/client-certificate.ts'
 import type { ClientSession } from './support/client-psk.ts'
@@ -321,4 +322,25 @@ test('TLS 1.3: a wrong binder ends the connection before the verifier is asked',
   const wire = new Wire({ context: bench.context, psks, signing: 'hold' }).start()
   assert.equal(wire.error?.code, 'ERR_TLS_DECRYPT')
   assert.equal(calls, 1)
+})
+
+test('TLS 1.3: of a session that does not go on no secret stays behind', (t) => {
+  let verdict: () => TlsError | undefined = () => undefined
+  const bench = new Bench({ ...required, verify: () => verdict() })
+  const session = begin(TLS13, bench, usual)
+  const { tickets } = bench.context
+  const closed = bench.process({}, { tickets, admission: { resumed: { total: { perSecond: 0, burst: 0 } } } })
+  const wipe = t.mock.method(EarlyStage.prototype, 'wipe')
+  const wipes = (context: ServerContext): number => {
+    wipe.mock.resetCalls()
+    TLS13.visit(context, { session, certificate: usual })
+    return wipe.mock.callCount()
+  }
+  assert.equal(wipes(closed), 1)
+  verdict = () => new TlsError('ERR_TLS_ACCESS_DENIED')
+  assert.equal(wipes(bench.context), 1)
+  verdict = () => {
+    throw new Error('the verifier fails')
+  }
+  assert.equal(wipes(bench.context), 1)
 })
