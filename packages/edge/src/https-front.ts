@@ -49,6 +49,7 @@ export class HttpsFront implements AsyncDisposable {
       certificates,
       signer,
       alpnProtocols: ['http/1.1'],
+      maxSignaturesPerKey: limits.maxSignaturesPerKey,
       // Bodies come from the origin and are nobody's once sent: a large download leaves no garbage behind.
       releaseWritten: true,
       maxHeaderSize: limits.maxHeaderBytes,

@@ -3,6 +3,8 @@
 export interface EdgeLimits {
   /** Client connections at once; more are dropped on accept. */
   readonly maxConnections: number
+  /** Signatures that are waited for with one certificate; more full handshakes with it fail at once. */
+  readonly maxSignaturesPerKey: number
   /** Bytes of a request's or a response's header section. */
   readonly maxHeaderBytes: number
   /** Requests of one client connection that may be under way at once (HTTP pipelining). */
@@ -36,6 +38,9 @@ export interface EdgeLimits {
 export const DEFAULT_LIMITS: EdgeLimits = {
   // About 60 kB of memory a connection: 10,000 are well below a gigabyte.
   maxConnections: 10_000,
+  // Half of what the engine waits for in all, so that one site with a slow key server leaves room for the others: at 200 ms
+  // a signature, 5,000 handshakes a second.
+  maxSignaturesPerKey: 1024,
   // Node's own default and that of most origins: a request that passes here is not refused there.
   maxHeaderBytes: 16 * 1024,
   // Browsers do not pipeline at all; what does is a script, and 16 keep it busy.
