@@ -39,7 +39,8 @@ export { premasterOfBlock } from './handshake12/premaster-secret.ts'
 export type { Credential12 } from './handshake12/credential12.ts'
 export type { KeyLog } from './key-log.ts'
 export { noPadding, type PaddingPolicy, toMultipleOf } from './record/padding.ts'
-export { type ConnectionHandlers, ServerConnection } from './server-connection.ts'
+export type { ConnectionHandlers } from './connection-handlers.ts'
+export { ServerConnection } from './server-connection.ts'
 export {
   createServerContext,
   type EarlyFlush,

@@ -10,9 +10,9 @@
 // What may cross: the private-key operation may be answered inside handlers.privateKeyOperation (a local key) or any time
 // later, also after the connection has closed. Each has an id that is answered once; a second, late or unknown answer is
 // dropped. What a client sends while its premaster secret is decrypted waits here, unread.
-import type { Credential } from './credential/credential.ts'
 import { alertName, type AlertName, WARNING, writeAlert } from './alert.ts'
 import { type TlsErrorCode, TlsError, refuse } from './errors.ts'
+import type { ConnectionHandlers } from './connection-handlers.ts'
 import type { Exporter } from './exporter.ts'
 import type { CipherSuite } from './handshake/cipher-suite.ts'
 import { type Fingerprint, fingerprint } from './handshake/fingerprint.ts'
@@ -21,52 +21,20 @@ import { hkdf, wipeTrafficSecrets } from './handshake/key-schedule.ts'
 import { negotiatedHandshake } from './handshake/negotiated-handshake.ts'
 import { TLS12, type TLS13 } from './handshake/protocol-version.ts'
 import { writeKeyUpdate } from './handshake/server-messages.ts'
-import type { Established, Session } from './handshake/session.ts'
+import type { Established } from './handshake/session.ts'
 import type { HandshakeChannel, LateMessages, Steps } from './handshake/steps.ts'
-import { ContentType, MAX_INNER_PLAINTEXT_BYTES, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
+import { ContentType, MAX_PLAINTEXT_BYTES } from './record/content-type.ts'
 import { type ExpectedMessage, HandshakeReassembler } from './record/handshake-reassembler.ts'
+import { HeldInput } from './record/held-input.ts'
+import { readInnerPlaintext } from './record/inner-plaintext.ts'
+import { Patience } from './record/patience.ts'
 import type { Protection } from './record/protection.ts'
 import { RecordDeframer, type TlsRecord } from './record/record-deframer.ts'
 import { RecordProtection } from './record/record-protection.ts'
 import { type RecordSizing, recordSizing } from './record/record-sizing.ts'
 import { fillRecords, RecordWriter } from './record/record-writer.ts'
 import type { ServerContext } from './server-context.ts'
-import type { PrivateKeyOperation } from './signer/signer.ts'
-import type { EndOfCall } from './signer/signer-load.ts'
-
-/** Called from inside the connection's own methods, in the order things happen. None may throw. */
-export interface ConnectionHandlers {
-  /** Bytes for the transport, in order; the chunks now belong to the transport. At most one call a method call. */
-  write(chunks: Uint8Array[]): void
-  /** Decrypted application data; the bytes now belong to the handler. */
-  data(bytes: Uint8Array): void
-  /**
-   * The one private-key operation of the handshake: answer with {@link ServerConnection.privateKeyAnswered} or
-   * `privateKeyFailed` and this id.
-   */
-  privateKeyOperation(id: number, operation: PrivateKeyOperation): void
-  /** The answer to `id` is not wanted any more. */
-  cancelPrivateKeyOperation(id: number): void
-  established(session: Session): void
-  /** close_notify came: nothing more will be read. */
-  ended(): void
-  /** The end; nothing comes after. `undefined`: both sides said close_notify. */
-  closed(error: TlsError | undefined): void
-}
-
-/** change_cipher_spec records a client may send: one is usual, more is noise. */
-const MAX_CHANGE_CIPHER_SPEC = 32
-/** Records in a row that carry nothing. */
-const MAX_EMPTY_RECORDS = 16
-/** KeyUpdates in a row without data between them: each costs us a key derivation. */
-const MAX_KEY_UPDATES = 32
-const MAX_USER_CANCELED = 4
-/** What a client may send while its premaster secret is decrypted: CCS and Finished are a hundred bytes. */
-const MAX_HELD_BYTES = 16_384
-/** Warning alerts of TLS 1.2 without data between them. */
-const MAX_WARNINGS = 4
-/** What a client may have sent as early data before it learns that we take none, headers and tags included. */
-const EARLY_DATA_BUDGET_BYTES = 16_384
+import { PrivateKeyCall } from './signer/private-key-call.ts'
 
 const KEY_UPDATE: ExpectedMessage = { type: HandshakeType.key_update, maxBytes: 1, isExact: true }
 
@@ -82,17 +50,6 @@ type Waiting =
   /** The steps are running right now. */
   | { readonly for: 'nothing' }
 
-interface PendingOperation {
-  readonly id: number
-  readonly end: EndOfCall
-  /** Whether our flight goes out as far as it is, before the answer has come. */
-  readonly flushesEarly: boolean
-  answer: Uint8Array | TlsError | undefined
-}
-
-/** Up to here it is not worth a record and a packet of its own to let the client look at the certificate meanwhile. */
-const QUICK_SIGNER_MS = 2
-
 export class ServerConnection {
   readonly #context: ServerContext
   readonly #handlers: ConnectionHandlers
@@ -107,23 +64,16 @@ export class ServerConnection {
   readonly #sizing: RecordSizing
   // What can wait for the first application bytes, and saves a packet of its own.
   #late: LateMessages | undefined
-  #operation: PendingOperation | undefined
-  #lastOperationId = 0
-  // Input that waits for the answer of the private key.
-  #held: Uint8Array[] = []
-  #heldBytes = 0
-  #earlyDataBudget: number | undefined
+  #call: PrivateKeyCall | undefined
+  #lastCallId = 0
+  readonly #held = new HeldInput()
+  readonly #patience = new Patience()
   #exporter: Exporter | undefined
   #serverName = ''
   #fingerprint: Fingerprint | undefined
   #hasDecrypted = false
   #hasSeenClientHello = false
-  #changeCipherSpecs = 0
-  #emptyRecords = 0
-  #keyUpdates = 0
   #owesKeyUpdate = false
-  #userCanceled = 0
-  #warnings = 0
   #readEnded = false
   #writeEnded = false
 
@@ -169,7 +119,7 @@ export class ServerConnection {
   receive(bytes: Uint8Array): void {
     if (this.isClosed || this.#readEnded) return
     this.#run(() => {
-      if (this.#holdsInput) this.#hold(bytes.slice())
+      if (this.#holdsInput) this.#held.push(bytes.slice())
       else this.#receiveRecords(bytes)
     })
   }
@@ -277,10 +227,10 @@ export class ServerConnection {
   }
 
   #finish(error: TlsError | undefined): void {
-    const operation = this.#operation
-    this.#operation = undefined
-    this.#held = []
-    operation?.end(false)
+    const call = this.#call
+    this.#call = undefined
+    this.#held.take()
+    call?.end()
     this.#flushOut()
     this.#late?.wipe()
     this.#late = undefined
@@ -295,7 +245,7 @@ export class ServerConnection {
     this.#exporter?.wipe()
     this.#exporter = undefined
     this.#writer.wipe()
-    if (operation !== undefined) this.#handlers.cancelPrivateKeyOperation(operation.id)
+    if (call !== undefined) this.#handlers.cancelPrivateKeyOperation(call.id)
     this.#handlers.closed(error)
   }
 
@@ -332,10 +282,8 @@ export class ServerConnection {
   }
 
   #answerOperation(id: number, answer: Uint8Array | TlsError): void {
-    const pending = this.#operation
-    if (pending?.id !== id || pending.answer !== undefined) return
-    pending.answer = answer
-    pending.end(answer instanceof Uint8Array)
+    const call = this.#call
+    if (call?.id !== id || !call.answer(answer)) return
     const phase = this.#phase
     // From inside handlers.privateKeyOperation the steps are still running: they take the answer when they get there.
     if (phase.phase !== 'handshaking' || phase.waiting.for !== 'private_key_answer') return
@@ -345,24 +293,16 @@ export class ServerConnection {
     })
   }
 
-  /** tls-engine 6.2: a signer nobody knows yet may be slow. */
-  #flushesEarly(credential: Credential): boolean {
-    const { earlyFlush, signerLoad } = this.#context
-    if (earlyFlush !== 'auto') return earlyFlush === 'always'
-    const latencyMs = signerLoad.latencyMs(credential)
-    return latencyMs === undefined || latencyMs > QUICK_SIGNER_MS
-  }
-
   get #holdsFlight(): boolean {
-    return this.#operation?.flushesEarly === false
+    return this.#call?.flushesEarly === false
   }
 
+  /** undefined: it has not come. */
   #takeAnswer(): Uint8Array | undefined {
-    const answer = this.#operation?.answer
-    if (answer === undefined) return undefined
-    this.#operation = undefined
-    if (answer instanceof TlsError) throw answer
-    return answer
+    const call = this.#call
+    if (call?.isAnswered !== true) return undefined
+    this.#call = undefined
+    return call.result()
   }
 
   #establish({ session, traffic, exporter }: Established): void {
@@ -390,14 +330,10 @@ export class ServerConnection {
       limitRecords: (bytes) => this.#writer.limitProtected(bytes),
       protectWrites: (protection) => this.#protectWrites(protection),
       protectReads: (protection) => this.#protectReads(protection),
-      skipEarlyData: (isExpected) => {
-        this.#earlyDataBudget = isExpected ? EARLY_DATA_BUDGET_BYTES : undefined
-      },
+      skipEarlyData: (isExpected) => this.#patience.expectEarlyData(isExpected),
       requestPrivateKey: (operation, credential) => {
-        const id = ++this.#lastOperationId
-        const flushesEarly = this.#flushesEarly(credential)
-        const end = this.#context.signerLoad.begin(credential)
-        this.#operation = { id, flushesEarly, end, answer: undefined }
+        const id = ++this.#lastCallId
+        this.#call = new PrivateKeyCall(id, credential, this.#context)
         this.#handlers.privateKeyOperation(id, operation)
       },
     }
@@ -408,7 +344,7 @@ export class ServerConnection {
   #receiveRecords(bytes: Uint8Array): void {
     this.#deframer.push(bytes)
     while (!this.isClosed && !this.#readEnded) {
-      if (this.#holdsInput) return this.#hold(this.#deframer.takeRest())
+      if (this.#holdsInput) return this.#held.push(this.#deframer.takeRest())
       const record = this.#deframer.next()
       if (record === undefined) return
       this.#receiveRecord(record)
@@ -422,19 +358,8 @@ export class ServerConnection {
     )
   }
 
-  /** Keeps what comes while the private key is waited for; the bytes are ours. */
-  #hold(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.#heldBytes += bytes.length
-    if (this.#heldBytes > MAX_HELD_BYTES)
-      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more input than may wait for the private key')
-    this.#held.push(bytes)
-  }
-
   #receiveHeld(): void {
-    const held = this.#held
-    this.#held = []
-    this.#heldBytes = 0
+    const held = this.#held.take()
     this.#receiveMessages()
     for (const bytes of held) this.#receiveRecords(bytes)
   }
@@ -459,8 +384,8 @@ export class ServerConnection {
       this.#reassembler.isEmpty &&
       fragment.length === 1 &&
       fragment[0] === 1
-    if (!isLegal || ++this.#changeCipherSpecs > MAX_CHANGE_CIPHER_SPEC)
-      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'change_cipher_spec')
+    if (!isLegal) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'change_cipher_spec')
+    this.#patience.changeCipherSpec()
   }
 
   /** RFC 5246 §6.2: the header says what is inside, and everything is protected once keys are on. */
@@ -496,27 +421,19 @@ export class ServerConnection {
       return
     }
     this.#hasDecrypted = true
-    // RFC 8446 §5.4: the limit is on content, type and padding together.
-    if (inner.length > MAX_INNER_PLAINTEXT_BYTES)
-      refuse('ERR_TLS_RECORD_OVERFLOW', `inner plaintext of ${inner.length} bytes`)
-    const end = contentLength(inner)
-    const type = inner[end] as number
-    if (type < ContentType.alert || type > ContentType.application_data)
-      refuse('ERR_TLS_UNEXPECTED_MESSAGE', `inner content type ${type}`)
-    this.#receiveContent(type, inner.subarray(0, end))
+    const { type, content } = readInnerPlaintext(inner)
+    this.#receiveContent(type, content)
   }
 
   /** RFC 8446 §4.2.10: what a client sent as early data before it learned that we take none. */
   #skipEarlyData(bytes: number): void {
-    if (this.#earlyDataBudget === undefined || this.#hasDecrypted) {
+    if (!this.#patience.expectsEarlyData || this.#hasDecrypted) {
       if (this.#readProtection === undefined)
         refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'protected record before keys are on')
       throw new TlsError('ERR_TLS_BAD_RECORD_MAC')
     }
     if (!this.#reassembler.isEmpty) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'record inside a handshake message')
-    this.#earlyDataBudget -= bytes
-    if (this.#earlyDataBudget < 0)
-      refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'more early data than the client may send')
+    this.#patience.earlyData(bytes)
   }
 
   #receiveContent(type: number, content: Uint8Array): void {
@@ -526,14 +443,8 @@ export class ServerConnection {
     if (type === ContentType.alert) return this.#receiveAlert(content)
     if (this.#phase.phase !== 'established')
       refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'application data before Finished')
-    if (content.length === 0) {
-      if (++this.#emptyRecords > MAX_EMPTY_RECORDS)
-        refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many empty records')
-      return
-    }
-    this.#emptyRecords = 0
-    this.#keyUpdates = 0
-    this.#warnings = 0
+    if (content.length === 0) return this.#patience.emptyRecord()
+    this.#patience.dataCame()
     this.#handlers.data(content)
   }
 
@@ -585,7 +496,7 @@ export class ServerConnection {
     const { suite, secrets } = phase.traffic
     const request = body[0] as number
     if (request > 1) refuse('ERR_TLS_ILLEGAL_PARAMETER', `KeyUpdate request ${request}`)
-    if (++this.#keyUpdates > MAX_KEY_UPDATES) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'too many KeyUpdates')
+    this.#patience.keyUpdate()
     const client = nextSecret(suite, secrets.client)
     phase.traffic = { suite, secrets: { ...secrets, client } }
     this.#protectReads(new RecordProtection(suite, client))
@@ -607,9 +518,9 @@ export class ServerConnection {
 
   /** In TLS 1.3 only user_canceled says nothing (RFC 8446 §6); in TLS 1.2 the level tells (RFC 5246 §7.2). */
   #isWarning(level: number, name: string): boolean {
-    if (this.#version !== TLS12) return name === 'user_canceled' && ++this.#userCanceled <= MAX_USER_CANCELED
+    if (this.#version !== TLS12) return name === 'user_canceled' && this.#patience.toleratesUserCanceled()
     if (level !== WARNING || name === 'close_notify') return false
-    if (++this.#warnings > MAX_WARNINGS) refuse('ERR_TLS_UNEXPECTED_MESSAGE', `too many warnings: ${name}`)
+    this.#patience.warning(name)
     return true
   }
 
@@ -667,14 +578,6 @@ function endSteps(steps: Steps<Established>): void {
 function refuseRenegotiation(type: number): never {
   if (type === HandshakeType.client_hello) throw new TlsError('ERR_TLS_NO_RENEGOTIATION')
   return refuse('ERR_TLS_UNEXPECTED_MESSAGE', `handshake message of type ${type}`)
-}
-
-/** Index of the last non-zero byte, which is the content type. RFC 8446 §5.4. */
-function contentLength(inner: Uint8Array): number {
-  let end = inner.length - 1
-  while (end >= 0 && inner[end] === 0) end--
-  if (end < 0) refuse('ERR_TLS_UNEXPECTED_MESSAGE', 'record without a content type')
-  return end
 }
 
 function nextSecret(suite: CipherSuite, secret: Uint8Array): Uint8Array {
