@@ -1,4 +1,4 @@
-// Makes the code of a handshake hot before the first client comes: cold it costs about twice as much (tls-engine 17.10).
+// Makes the code of a handshake hot before the first client comes, who would wait for it to be compiled.
 //
 // The server here is the real one, with a key of its own that lives as long as this takes; its clients are Node's, on the
 // loopback interface of this process. No signer and no key server is asked for anything.
