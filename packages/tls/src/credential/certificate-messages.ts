@@ -17,7 +17,7 @@ export type CertificateWishes = Pick<
 
 interface Form {
   readonly message: Uint8Array
-  /** undefined: no client has asked yet. Compressing takes about 0.2 ms, once. */
+  /** undefined: no client has asked yet. Compressing takes some tenths of a millisecond, once. */
   compressed: CompressedCertificates | undefined
 }
 

@@ -32,6 +32,7 @@ export interface Resumption extends Omit<AcceptedTicket, 'authorizeClient'> {
 
 /** PskKeyExchangeMode psk_dhe_ke. RFC 8446 §4.2.9. */
 const PSK_DHE_KE = 1
+
 /**
  * The first ticket that is ours, alive, and for this server. What is not is passed over: the handshake becomes a full
  * one. Only a binder that does not verify ends the connection.
