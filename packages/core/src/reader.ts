@@ -25,20 +25,26 @@ export class DecodeError extends CodedError<DecodeErrorCode> {
  */
 export class Reader {
   readonly #bytes: Uint8Array
-  #at = 0
+  readonly #start: number
+  readonly #end: number
+  #at: number
 
-  constructor(bytes: Uint8Array) {
+  /** Of `bytes` from `start` to before `end`: a reader inside another costs no view. */
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#bytes = bytes
+    this.#start = start
+    this.#end = end
+    this.#at = start
   }
 
   /** Bytes read so far. */
   get offset(): number {
-    return this.#at
+    return this.#at - this.#start
   }
 
   /** Bytes not yet read. */
   get left(): number {
-    return this.#bytes.length - this.#at
+    return this.#end - this.#at
   }
 
   u8(): number {
@@ -92,17 +98,17 @@ export class Reader {
 
   /** A reader over a field with a one-byte length. */
   vector8(): Reader {
-    return new Reader(this.opaque8())
+    return this.#inside(this.u8())
   }
 
   /** A reader over a field with a two-byte length. */
   vector16(): Reader {
-    return new Reader(this.opaque16())
+    return this.#inside(this.u16())
   }
 
   /** A reader over a field with a three-byte length. */
   vector24(): Reader {
-    return new Reader(this.opaque24())
+    return this.#inside(this.u24())
   }
 
   /** Everything that is left, as a view. */
@@ -113,14 +119,19 @@ export class Reader {
   /** @throws {DecodeError} ERR_DECODE_TRAILING_DATA if bytes are left. */
   end(): void {
     if (this.left > 0)
-      throw new DecodeError('ERR_DECODE_TRAILING_DATA', { detail: `${this.left} at offset ${this.#at}` })
+      throw new DecodeError('ERR_DECODE_TRAILING_DATA', { detail: `${this.left} at offset ${this.offset}` })
+  }
+
+  #inside(length: number): Reader {
+    const at = this.#claim(length)
+    return new Reader(this.#bytes, at, at + length)
   }
 
   #claim(length: number): number {
     const at = this.#at
-    if (length > this.#bytes.length - at) {
+    if (length > this.left) {
       throw new DecodeError('ERR_DECODE_TRUNCATED', {
-        detail: `${length} wanted at offset ${at}, ${this.left} left`,
+        detail: `${length} wanted at offset ${this.offset}, ${this.left} left`,
       })
     }
     this.#at = at + length

@@ -265,7 +265,7 @@ export class ServerConnection {
         return
       }
       if (step.value.want === 'message') {
-        phase.waiting = { for: 'message', expected: step.value }
+        phase.waiting = { for: 'message', expected: step.value.expected }
         return
       }
       if (step.value.want === 'change_cipher_spec') {

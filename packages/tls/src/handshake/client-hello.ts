@@ -112,15 +112,14 @@ function parse(reader: Reader): ClientHello {
   // The block may be absent in a TLS 1.2 hello (RFC 5246 §7.4.1.2).
   const extensions = reader.left === 0 ? [] : readExtensions(reader.vector16())
   reader.end()
-  return {
+  return readKnownExtensions({
     legacyVersion,
     random,
     legacySessionId,
     cipherSuites,
     legacyCompressionMethods,
     extensions,
-    ...readKnownExtensions(extensions),
-  }
+  })
 }
 
 /** Each type at most once (RFC 8446 §4.2), pre_shared_key last (§4.2.11). */
@@ -141,12 +140,12 @@ function readExtensions(reader: Reader): Extension[] {
   return extensions
 }
 
-type KnownExtensions = Omit<
+type Unread = Pick<
   ClientHello,
   'legacyVersion' | 'random' | 'legacySessionId' | 'cipherSuites' | 'legacyCompressionMethods' | 'extensions'
 >
 
-function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions {
+function readKnownExtensions(unread: Unread): ClientHello {
   let serverName = ''
   let supportedVersions: number[] | undefined
   let supportedGroups: number[] | undefined
@@ -161,7 +160,7 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
   let certificateCompressions: readonly number[] | undefined
   let recordSizeLimit: number | undefined
   let delegatedCredentialSchemes: number[] | undefined
-  for (const { type, body } of extensions) {
+  for (const { type, body } of unread.extensions) {
     const reader = new Reader(body)
     switch (type) {
       case ExtensionType.server_name:
@@ -224,6 +223,12 @@ function readKnownExtensions(extensions: readonly Extension[]): KnownExtensions 
     reader.end()
   }
   return {
+    legacyVersion: unread.legacyVersion,
+    random: unread.random,
+    legacySessionId: unread.legacySessionId,
+    cipherSuites: unread.cipherSuites,
+    legacyCompressionMethods: unread.legacyCompressionMethods,
+    extensions: unread.extensions,
     serverName,
     supportedVersions,
     supportedGroups,

@@ -1,7 +1,7 @@
 // Resumption by ticket: psk_dhe_ke only, so that a resumed connection has a fresh shared secret. RFC 8446 §2.2, §4.2.11.
 import type { ClientAuthentication, ClientCertificatePolicy } from '../client-certificate/policy.ts'
 import type { Credential } from '../credential/credential.ts'
-import { equalSecrets } from '../crypto-provider.ts'
+import { equalSecrets, type HashName } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { ServerContext } from '../server-context.ts'
 import { TICKET_LIFETIME_SECONDS } from '../ticket/ticket-sealer.ts'
@@ -72,9 +72,11 @@ export function acceptTicket(
   return undefined
 }
 
+const HASHES = new Map<number, HashName>(Object.values(CIPHER_SUITES).map(({ code, hash }) => [code, hash]))
+
 /** RFC 8446 §4.2.11: a PSK goes with every suite of the hash it was made with. */
 function hasHashOf(suite: CipherSuite, code: number): boolean {
-  return Object.values(CIPHER_SUITES).find((row) => row.code === code)?.hash === suite.hash
+  return HASHES.get(code) === suite.hash
 }
 
 /** Whether the client can use tickets as we take them. To be asked while the hello's bytes are there. */

@@ -61,9 +61,16 @@ function isFor(state: TicketState, tenant: Uint8Array, { version, serverName }: 
 }
 
 const encoder = new TextEncoder()
+// A resumed handshake asks twice for the same name, and the next handshake often too.
+let hashedName = { name: '', hash: hashName('') }
 
-function serverNameHash(serverName: string): Uint8Array {
-  return digest('sha256', encoder.encode(serverName)).subarray(0, ID_BYTES)
+function serverNameHash(name: string): Uint8Array {
+  if (hashedName.name !== name) hashedName = { name, hash: hashName(name) }
+  return hashedName.hash
+}
+
+function hashName(name: string): Uint8Array {
+  return digest('sha256', encoder.encode(name)).subarray(0, ID_BYTES)
 }
 
 export interface TicketSession {

@@ -12,7 +12,7 @@ import type { Transcript } from './transcript.ts'
 
 /** What the handshake cannot go on without. */
 export type Want =
-  | ({ readonly want: 'message' } & ExpectedMessage)
+  | { readonly want: 'message'; readonly expected: ExpectedMessage }
   | { readonly want: 'private_key_answer'; readonly holdsInput: boolean }
   /** TLS 1.2 only: in TLS 1.3 the record has no meaning. */
   | { readonly want: 'change_cipher_spec' }
@@ -70,7 +70,7 @@ export function sendMessage({ channel }: Handshake, transcript: Transcript, mess
 // The casts from what a generator may be resumed with to what was asked for: the connection keeps to the Want.
 
 export function* wantMessage(expected: ExpectedMessage): Steps<HandshakeMessage> {
-  return (yield { want: 'message', ...expected }) as HandshakeMessage
+  return (yield { want: 'message', expected }) as HandshakeMessage
 }
 
 /** @param options `holdsInput`: the client goes on meanwhile, and what it sends is for whoever comes after the answer. */

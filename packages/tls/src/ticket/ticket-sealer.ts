@@ -254,5 +254,7 @@ function keyName(rootId: Uint8Array, salt: Uint8Array): string {
 
 /** One character a byte, for public bytes. */
 function binaryString(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes)
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte)
+  return text
 }

@@ -9,7 +9,7 @@
 //     14  fullHandshakeAtMs     75  secret, [clientChainHash]
 import { DecodeError, Reader } from '@latchkey/core'
 import { TLS12, TLS13 } from '../handshake/protocol-version.ts'
-import { concealSecret } from './concealed.ts'
+import { Concealed } from './concealed.ts'
 
 /** Bits of {@link TicketState.flags}. */
 export const TicketFlag = {
@@ -124,29 +124,45 @@ export function readTicketState(bytes: Uint8Array): TicketState | undefined {
 
 function readFields(reader: Reader): TicketState | undefined {
   if (reader.u8() !== FORMAT) return undefined
-  const fixed = {
-    protocolVersion: reader.u16(),
-    cipherSuite: reader.u16(),
-    flags: reader.u8(),
-    issuedAtMs: readU64(reader),
-    fullHandshakeAtMs: readU64(reader),
-    ageAdd: reader.u32(),
-    tenantId: reader.opaque(ID_BYTES),
-    serverNameHash: reader.opaque(ID_BYTES),
-    credentialKeyId: reader.opaque(ID_BYTES),
-    secret: reader.opaque8(),
-  }
-  const hashBytes = clientChainHashBytes(fixed.flags)
-  const clientChainHash = hashBytes === undefined ? undefined : reader.opaque(hashBytes)
+  const state = new StateFields(reader)
   reader.end()
-  const state = { ...fixed, clientChainHash }
   const isSound =
     isVersion(state.protocolVersion) &&
     isSecretLength(state.protocolVersion, state.secret.length) &&
     areFlags(state.flags) &&
     Number.isSafeInteger(state.issuedAtMs) &&
     Number.isSafeInteger(state.fullHandshakeAtMs)
-  return isSound ? concealSecret(state) : undefined
+  return isSound ? state : undefined
+}
+
+class StateFields extends Concealed implements TicketState {
+  readonly protocolVersion: number
+  readonly cipherSuite: number
+  readonly flags: number
+  readonly issuedAtMs: number
+  readonly fullHandshakeAtMs: number
+  readonly ageAdd: number
+  readonly tenantId: Uint8Array
+  readonly serverNameHash: Uint8Array
+  readonly credentialKeyId: Uint8Array
+  readonly secret: Uint8Array
+  readonly clientChainHash: Uint8Array | undefined
+
+  constructor(reader: Reader) {
+    super()
+    this.protocolVersion = reader.u16()
+    this.cipherSuite = reader.u16()
+    this.flags = reader.u8()
+    this.issuedAtMs = readU64(reader)
+    this.fullHandshakeAtMs = readU64(reader)
+    this.ageAdd = reader.u32()
+    this.tenantId = reader.opaque(ID_BYTES)
+    this.serverNameHash = reader.opaque(ID_BYTES)
+    this.credentialKeyId = reader.opaque(ID_BYTES)
+    this.secret = reader.opaque8()
+    const hashBytes = clientChainHashBytes(this.flags)
+    this.clientChainHash = hashBytes === undefined ? undefined : reader.opaque(hashBytes)
+  }
 }
 
 function isVersion(version: number): boolean {
