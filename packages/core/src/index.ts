@@ -19,5 +19,6 @@ export {
   parseLogLevel,
   silentLogger,
 } from './log.ts'
+export { release } from './release.ts'
 export { DecodeError, type DecodeErrorCode, DECODE_ERRORS, Reader } from './reader.ts'
 export { Writer } from './writer.ts'

@@ -5,7 +5,10 @@ import type { PrivateKeyOperation } from './signer/signer.ts'
 
 /** Called from inside the connection's own methods, in the order things happen. None may throw. */
 export interface ConnectionHandlers {
-  /** Bytes for the transport, in order; the chunks now belong to the transport. At most one call a method call. */
+  /**
+   * Bytes for the transport, in order; the chunks now belong to the transport, which may `giveBack` (record/outgoing.ts) those that
+   * have left. At most one call a method call.
+   */
   write(chunks: Uint8Array[]): void
   /** Decrypted application data; the bytes now belong to the handler. */
   data(bytes: Uint8Array): void

@@ -1,10 +1,11 @@
 // The only importer of node:crypto in the engine: what differs between Node versions is decided here, once, at load.
+import { release } from '@latchkey/core'
 import * as crypto from 'node:crypto'
 import {
   createCipheriv,
   createDecipheriv,
   createECDH,
-  createHash,
+  createHash as newHash,
   createPublicKey,
   createSecretKey,
   diffieHellman,
@@ -24,26 +25,30 @@ import {
   constants,
 } from 'node:crypto'
 
-export type { Hash, KeyObject }
-export { createHash, X509Certificate }
+export type { KeyObject }
+export { X509Certificate }
 
 export type HashName = 'sha256' | 'sha384'
 export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'
 
 /**
  * What a handshake and a record call most, and what an implementation over another library may take over
- * (openssl-primitives.ts).
+ * (openssl/).
  */
 export interface Primitives {
   digest(name: HashName, data: Uint8Array): Uint8Array
-  digestInto(target: Uint8Array, offset: number, name: HashName, data: Uint8Array): void
+  createHash(name: HashName): RunningHash
+  hmac(name: HashName, key: Uint8Array, input: Uint8Array, inputBytes: number): Uint8Array
+  hkdfExtract(name: HashName, salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array
   generateX25519(): EphemeralKey
+  /** See {@link sealBuffer}. */
+  readonly sealBuffer: Uint8Array
   seal(
-    out: Uint8Array[],
+    target: Uint8Array,
+    at: number,
     name: AeadName,
     parameters: AeadParameters,
-    head: Uint8Array,
-    plaintext: Uint8Array,
+    plaintextBytes: number,
   ): void
   open(name: AeadName, parameters: AeadParameters, sealed: Uint8Array): Uint8Array | undefined
 }
@@ -55,28 +60,45 @@ export interface AeadParameters {
   readonly additionalData: Uint8Array
 }
 
-/** Changes who computes, for all of this process, from now on. Both must give the same results. */
-export function usePrimitives(others: Primitives): void {
+/** Changes who computes, for all of this process, from now on. Both must give the same results. @returns who did before. */
+export function usePrimitives(others: Primitives): Primitives {
+  const before = primitives
   primitives = others
+  return before
 }
+
+// ── hashes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The digest of `data` in one call: a third of the cost of a Hash object. The caller owns the result. */
 export function digest(name: HashName, data: Uint8Array): Uint8Array {
   return primitives.digest(name, data)
 }
 
-/**
- * Writes the digest of `data` into `target` at `offset`. It passes through a string, which cannot be wiped, in a third of
- * the time a Buffer takes: only for digests that are of no use without a further secret, as the inner hash of an HMAC under
- * a secret key.
- */
-export function digestInto(target: Uint8Array, offset: number, name: HashName, data: Uint8Array): void {
-  primitives.digestInto(target, offset, name, data)
+/** A hash that can be looked at while it grows. */
+export interface RunningHash {
+  update(data: Uint8Array): void
+  /** Of everything so far; the caller owns the result. */
+  digest(): Uint8Array
+  /** Of everything so far and `data`, which is not added. */
+  digestWith(data: Uint8Array): Uint8Array
 }
 
-/** What Buffer.write(text, offset, 'latin1') calls after its checks: it takes any typed array; the typings leave it out. */
-const { latin1Write } = Buffer.prototype as unknown as {
-  latin1Write: (this: Uint8Array, text: string, offset: number) => number
+export function createHash(name: HashName): RunningHash {
+  return primitives.createHash(name)
+}
+
+/**
+ * HMAC of the first `inputBytes` of `input`, RFC 2104. The caller owns the result.
+ *
+ * @param key a secret, at most one block of the hash
+ */
+export function hmac(name: HashName, key: Uint8Array, input: Uint8Array, inputBytes: number): Uint8Array {
+  return primitives.hmac(name, key, input, inputBytes)
+}
+
+/** HKDF-Extract(salt, IKM) = HMAC(salt, IKM), RFC 5869 §2.2: an HMAC whose key others may know. The caller owns the result. */
+export function hkdfExtract(name: HashName, salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
+  return primitives.hkdfExtract(name, salt, keyMaterial)
 }
 
 /** Whether two secrets-derived values are equal, in time that depends only on their (public) lengths. */
@@ -144,15 +166,23 @@ const AEAD_OPTIONS = { authTagLength: TAG_BYTES } as const
 const createAeadCipher = createCipheriv as unknown as CreateAeadCipher
 const createAeadDecipher = createDecipheriv as unknown as CreateAeadDecipher
 
-/** Appends `head` and behind it ciphertext ‖ tag of `plaintext`, in one piece or several. */
+/** Most bytes that one {@link seal} takes: a record of TLS 1.3 with its type. */
+export const MAX_SEALED_BYTES = 2 ** 14 + 1
+
+/** Where the plaintext of the next {@link seal} is written: it goes from there into the cipher without a further copy. */
+export function sealBuffer(): Uint8Array {
+  return primitives.sealBuffer
+}
+
+/** Writes ciphertext ‖ tag of the first `plaintextBytes` of {@link sealBuffer} to `target`, which has room for them at `at`. */
 export function seal(
-  out: Uint8Array[],
+  target: Uint8Array,
+  at: number,
   name: AeadName,
   parameters: AeadParameters,
-  head: Uint8Array,
-  plaintext: Uint8Array,
+  plaintextBytes: number,
 ): void {
-  primitives.seal(out, name, parameters, head, plaintext)
+  primitives.seal(target, at, name, parameters, plaintextBytes)
 }
 
 /** The plaintext of ciphertext ‖ tag, the caller's; undefined if it does not authenticate. */
@@ -396,23 +426,21 @@ export function hkdfSha256(
   return new Uint8Array(hkdfSync('sha256', secret, salt, info, length))
 }
 
-/** AES-256-GCM of one message: writes ciphertext ‖ tag to `target` at `offset`. A nonce must not repeat under one key. */
+/**
+ * AES-256-GCM of one message that is itself a secret: writes ciphertext ‖ tag to `target` at `at`. A nonce must not repeat
+ * under one key.
+ */
 export function sealAes256Gcm(
   target: Uint8Array,
-  offset: number,
+  at: number,
   parameters: AeadParameters,
   plaintext: Uint8Array,
 ): void {
-  const pieces: Uint8Array[] = []
-  seal(pieces, 'aes-256-gcm', parameters, NOTHING, plaintext)
-  let end = offset
-  for (const piece of pieces) {
-    target.set(piece, end)
-    end += piece.length
-  }
+  const buffer = sealBuffer()
+  buffer.set(plaintext)
+  seal(target, at, 'aes-256-gcm', parameters, plaintext.length)
+  buffer.fill(0, 0, plaintext.length)
 }
-
-const NOTHING = new Uint8Array(0)
 
 /** The plaintext of ciphertext ‖ tag, in memory of its own; undefined if it does not authenticate. */
 export function openAes256Gcm(
@@ -444,24 +472,118 @@ export const hasMd5: boolean = (() => {
 
 // ── what node:crypto gives ────────────────────────────────────────────────────────────────────────────────────────
 
+const INNER_PAD = 0x36 // RFC 2104 §2
+const OUTER_PAD = 0x5c
+
+/** Scratch of one synchronous HMAC. Wiped after use: it holds keys. */
+interface HmacScratch {
+  readonly block: number
+  readonly length: number
+  /** key ⊕ ipad ‖ input */
+  readonly inner: Uint8Array
+  /** key ⊕ opad ‖ inner hash */
+  readonly outer: Uint8Array
+}
+
+/** Most of what a handshake puts into one HMAC: a label of at most 18 characters, a hash of 48 bytes, four of lengths. */
+const MAX_SHORT_INPUT_BYTES = 256
+
+const hmacScratch = (block: number, length: number): HmacScratch => ({
+  block,
+  length,
+  inner: new Uint8Array(block + MAX_SHORT_INPUT_BYTES),
+  outer: new Uint8Array(block + length),
+})
+const HMAC_SCRATCH = { sha256: hmacScratch(64, 32), sha384: hmacScratch(128, 48) } as const
+
+/** What Buffer.write(text, offset, 'latin1') calls after its checks: it takes any typed array; the typings leave it out. */
+const { latin1Write } = Buffer.prototype as unknown as {
+  latin1Write: (this: Uint8Array, text: string, offset: number) => number
+}
+
+/**
+ * HMAC(key, input) = H(key ⊕ opad ‖ H(key ⊕ ipad ‖ input)), built from two one-shot hashes: cheaper than an Hmac object.
+ *
+ * @param isSecret whether the key is: the inner hash then passes through a string, which cannot be wiped, in a third of the
+ * time a Buffer takes, and is of no use without the key. Decision 0003.
+ */
+function nodeHmac(
+  name: HashName,
+  key: Uint8Array,
+  isSecret: boolean,
+  input: Uint8Array,
+  inputBytes: number,
+): Uint8Array {
+  const { block, length, inner: shortInner, outer } = HMAC_SCRATCH[name]
+  if (key.length > block) throw new RangeError(`HMAC key of ${key.length} bytes`)
+  const end = block + inputBytes
+  const inner = inputBytes > MAX_SHORT_INPUT_BYTES ? new Uint8Array(end) : shortInner
+  for (let index = 0; index < key.length; index++) {
+    const byte = key[index] as number
+    inner[index] = byte ^ INNER_PAD
+    outer[index] = byte ^ OUTER_PAD
+  }
+  inner.fill(INNER_PAD, key.length, block)
+  outer.fill(OUTER_PAD, key.length, block)
+  for (let index = 0; index < inputBytes; index++) inner[block + index] = input[index] as number
+  const message = inner.subarray(0, end)
+  if (isSecret) {
+    latin1Write.call(outer, hashOnce(name, message, 'latin1'), block)
+  } else {
+    const innerHash = hashOnce(name, message, 'buffer')
+    outer.set(innerHash, block)
+    innerHash.fill(0)
+  }
+  const result = hashOnce(name, outer, 'buffer')
+  inner.fill(0, 0, end)
+  outer.fill(0, 0, block + length)
+  return result
+}
+
+class NodeHash implements RunningHash {
+  readonly #hash: Hash
+
+  constructor(name: HashName) {
+    this.#hash = newHash(name)
+  }
+
+  update(data: Uint8Array): void {
+    this.#hash.update(data)
+  }
+
+  digest(): Uint8Array {
+    return this.#hash.copy().digest()
+  }
+
+  digestWith(data: Uint8Array): Uint8Array {
+    return this.#hash.copy().update(data).digest()
+  }
+}
+
 export const nodePrimitives: Primitives = {
   digest: (name, data) => hashOnce(name, data, 'buffer'),
 
-  digestInto(target, offset, name, data) {
-    latin1Write.call(target, hashOnce(name, data, 'latin1'), offset)
-  },
+  createHash: (name) => new NodeHash(name),
+
+  hmac: (name, key, input, inputBytes) => nodeHmac(name, key, true, input, inputBytes),
+
+  hkdfExtract: (name, salt, keyMaterial) => nodeHmac(name, salt, false, keyMaterial, keyMaterial.length),
 
   generateX25519() {
     const { publicKey, privateKey } = x25519.generate()
     return { share: publicKey, sharedSecret: (clientShare) => x25519.derive(privateKey, clientShare) }
   },
 
-  seal(out, name, { key, nonce, additionalData }, head, plaintext) {
+  sealBuffer: new Uint8Array(MAX_SEALED_BYTES),
+
+  seal(target, at, name, { key, nonce, additionalData }, plaintextBytes) {
     const cipher = createAeadCipher(name, key, nonce, AEAD_OPTIONS)
     cipher.setAAD(additionalData)
-    out.push(head, cipher.update(plaintext))
+    const ciphertext = cipher.update(nodePrimitives.sealBuffer.subarray(0, plaintextBytes))
+    target.set(ciphertext, at)
+    release(ciphertext)
     cipher.final()
-    out.push(cipher.getAuthTag())
+    target.set(cipher.getAuthTag(), at + plaintextBytes)
   },
 
   open(name, { key, nonce, additionalData }, sealed) {

@@ -67,4 +67,4 @@ export {
   type TicketRootKey,
 } from './ticket/ticket-keys.ts'
 export { TICKET_LIFETIME_SECONDS, TicketSealer, type TicketSealerOptions } from './ticket/ticket-sealer.ts'
-export { useOpenSslPrimitives } from './openssl-primitives.ts'
+export { useOpenSslPrimitives } from './openssl/openssl-primitives.ts'

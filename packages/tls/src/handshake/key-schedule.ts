@@ -7,14 +7,12 @@
 //             0 ──▶ Master Secret ──▶ c ap traffic, s ap traffic, exp master, res master
 //
 // A stage is a class with that stage's secrets only; the next stage consumes it and wipes what it no longer needs.
-import { digest, digestInto, type HashName } from '../crypto-provider.ts'
+import { digest, type HashName, hkdfExtract, hmac } from '../crypto-provider.ts'
 
 const NONE = new Uint8Array(0)
-const INNER_PAD = 0x36 // RFC 2104 §2
-const OUTER_PAD = 0x5c
 
-/** Largest input of one HMAC here: a label of at most 18 characters, a hash of 48 bytes and four bytes of lengths. */
-const MAX_HMAC_INPUT = 256
+/** HkdfLabel and the counter: a label of at most 18 characters, a hash of 48 bytes and five more. */
+const MAX_INFO_BYTES = 80
 
 const encoder = new TextEncoder()
 const labelled = (text: string): Uint8Array => encoder.encode(`tls13 ${text}`)
@@ -42,10 +40,8 @@ export class Hkdf {
   readonly hashName: HashName
   /** Hash.length in bytes. */
   readonly length: number
-  readonly #block: number
-  // Scratch of one synchronous computation: [key ⊕ pad ‖ input]. Wiped after use: it holds keys.
-  readonly #inner: Uint8Array
-  readonly #outer: Uint8Array
+  // Scratch of one synchronous computation: HkdfLabel ‖ 01.
+  readonly #info = new Uint8Array(MAX_INFO_BYTES)
   /** Hash of nothing. */
   readonly emptyHash: Uint8Array
   /** Derive-Secret(HKDF-Extract(0, 0), "derived", ""): where a handshake without PSK starts. */
@@ -54,74 +50,22 @@ export class Hkdf {
   constructor(hashName: HashName) {
     this.hashName = hashName
     this.length = hashName === 'sha256' ? 32 : 48
-    this.#block = hashName === 'sha256' ? 64 : 128
-    this.#inner = new Uint8Array(this.#block + MAX_HMAC_INPUT)
-    this.#outer = new Uint8Array(this.#block + this.length)
     this.emptyHash = digest(hashName, NONE)
     const zeros = new Uint8Array(this.length)
     this.derivedEarlySecret = this.deriveSecret(this.extract(zeros, zeros), 'derived', this.emptyHash)
   }
 
-  /**
-   * HMAC(key, input) = H(key ⊕ opad ‖ H(key ⊕ ipad ‖ input)), built from two one-shot hashes: cheaper than an Hmac object.
-   * `key` is at most one block.
-   */
+  /** HMAC(key, input), RFC 2104. `key` is a secret of at most one block. */
   hmac(key: Uint8Array, input: Uint8Array): Uint8Array {
-    if (input.length > MAX_HMAC_INPUT) return this.#hmacOfLong(key, input)
-    this.#inner.set(input, this.#block)
-    return this.#hmacOfScratch(key, input.length)
-  }
-
-  /** No message of a handshake needs it: for exporters of TLS 1.2, whose context may be long. */
-  #hmacOfLong(key: Uint8Array, input: Uint8Array): Uint8Array {
-    this.#pad(key)
-    const inner = new Uint8Array(this.#block + input.length)
-    inner.set(this.#inner.subarray(0, this.#block))
-    inner.set(input, this.#block)
-    digestInto(this.#outer, this.#block, this.hashName, inner)
-    inner.fill(0)
-    return this.#outerHash(0)
-  }
-
-  /** HMAC of the `inputBytes` that stand in the inner scratch already. `key` must be a secret: see {@link digestInto}. */
-  #hmacOfScratch(key: Uint8Array, inputBytes: number): Uint8Array {
-    this.#pad(key)
-    digestInto(this.#outer, this.#block, this.hashName, this.#inner.subarray(0, this.#block + inputBytes))
-    return this.#outerHash(inputBytes)
+    return hmac(this.hashName, key, input, input.length)
   }
 
   /**
-   * HKDF-Extract(salt, IKM) = HMAC(salt, IKM). RFC 5869 §2.2. The salt may be known to all (it is, for the (EC)DHE secret of a
-   * handshake without PSK): then the inner hash alone gives the result, so it stays in bytes that are wiped.
+   * HKDF-Extract(salt, IKM) = HMAC(salt, IKM). RFC 5869 §2.2. The salt may be known to all: it is, for the (EC)DHE secret of a
+   * handshake without PSK.
    */
   extract(salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
-    this.#inner.set(keyMaterial, this.#block)
-    this.#pad(salt)
-    const innerHash = digest(this.hashName, this.#inner.subarray(0, this.#block + keyMaterial.length))
-    this.#outer.set(innerHash, this.#block)
-    innerHash.fill(0)
-    return this.#outerHash(keyMaterial.length)
-  }
-
-  /** Puts key ⊕ ipad and key ⊕ opad in front of the scratches. */
-  #pad(key: Uint8Array): void {
-    const inner = this.#inner
-    const outer = this.#outer
-    for (let index = 0; index < key.length; index++) {
-      const byte = key[index] as number
-      inner[index] = byte ^ INNER_PAD
-      outer[index] = byte ^ OUTER_PAD
-    }
-    inner.fill(INNER_PAD, key.length, this.#block)
-    outer.fill(OUTER_PAD, key.length, this.#block)
-  }
-
-  /** The result, and both scratches wiped. */
-  #outerHash(inputBytes: number): Uint8Array {
-    const result = digest(this.hashName, this.#outer)
-    this.#inner.fill(0, 0, this.#block + inputBytes)
-    this.#outer.fill(0)
-    return result
+    return hkdfExtract(this.hashName, salt, keyMaterial)
   }
 
   /**
@@ -133,18 +77,18 @@ export class Hkdf {
    */
   expandLabel(secret: Uint8Array, label: Label, context: Uint8Array, length: number): Uint8Array {
     const text = LABELS[label]
-    const inner = this.#inner
-    let at = this.#block
-    inner[at++] = length >>> 8
-    inner[at++] = length
-    inner[at++] = text.length
-    inner.set(text, at)
+    const info = this.#info
+    let at = 0
+    info[at++] = length >>> 8
+    info[at++] = length
+    info[at++] = text.length
+    info.set(text, at)
     at += text.length
-    inner[at++] = context.length
-    inner.set(context, at)
+    info[at++] = context.length
+    info.set(context, at)
     at += context.length
-    inner[at++] = FIRST_BLOCK
-    const okm = this.#hmacOfScratch(secret, at - this.#block)
+    info[at++] = FIRST_BLOCK
+    const okm = hmac(this.hashName, secret, info, at)
     return length === okm.length ? okm : okm.subarray(0, length)
   }
 

@@ -1,10 +1,10 @@
 // The running hash over all handshake messages. RFC 8446 §4.4.1.
 import { concatenate } from '@latchkey/core'
-import { createHash, type Hash, type HashName } from '../crypto-provider.ts'
+import { createHash, type HashName, type RunningHash } from '../crypto-provider.ts'
 import { HandshakeType } from './handshake-type.ts'
 
 export class Transcript {
-  #hash: Hash
+  #hash: RunningHash
   readonly #name: HashName
   #messages: Uint8Array[] | undefined
 
@@ -37,12 +37,12 @@ export class Transcript {
 
   /** Transcript-Hash of all messages so far. */
   digest(): Uint8Array {
-    return this.#hash.copy().digest()
+    return this.#hash.digest()
   }
 
   /** Transcript-Hash as if `part` of a message had been added: for binders, which are inside the message they cover. */
   digestWith(part: Uint8Array): Uint8Array {
-    return this.#hash.copy().update(part).digest()
+    return this.#hash.digestWith(part)
   }
 
   /**

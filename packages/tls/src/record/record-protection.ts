@@ -1,15 +1,24 @@
 // Protects records in one direction under one traffic secret. RFC 8446 §5.2–§5.5.
-import { concatenate } from '@latchkey/core'
-import { type AeadKey, importAeadKey, open, seal, TAG_BYTES, wipeAeadKey } from '../crypto-provider.ts'
+import {
+  type AeadKey,
+  importAeadKey,
+  open,
+  seal,
+  sealBuffer,
+  TAG_BYTES,
+  wipeAeadKey,
+} from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { CipherSuite } from '../handshake/cipher-suite.ts'
 import { hkdf, trafficKeys } from '../handshake/key-schedule.ts'
-import { ContentType, LEGACY_RECORD_VERSION, MAX_PLAINTEXT_BYTES } from './content-type.ts'
+import { ContentType, LEGACY_RECORD_VERSION, RECORD_HEADER_BYTES } from './content-type.ts'
+import type { Outgoing } from './outgoing.ts'
 import type { Protection } from './protection.ts'
 
 /** Far below 2^53, where numbers stop being exact, and above anything a connection reaches. */
 const MAX_SEQUENCE = 2 ** 48
 const TYPE_BYTES = 1
+const NONCE_BYTES = 12
 
 /**
  * Owns key, IV and sequence number. The number starts at 0 and only grows, inside {@link seal} and {@link open}: no
@@ -19,7 +28,6 @@ export class RecordProtection implements Protection {
   readonly #suite: CipherSuite
   readonly #key: AeadKey
   readonly #iv: Uint8Array
-  readonly #nonce: Uint8Array
   #sequence = 0
 
   constructor(suite: CipherSuite, trafficSecret: Uint8Array) {
@@ -27,7 +35,6 @@ export class RecordProtection implements Protection {
     this.#suite = suite
     this.#key = importAeadKey(key)
     this.#iv = iv
-    this.#nonce = new Uint8Array(iv) // a copy: Buffer.slice would be a view
   }
 
   /** Whether it is time for new keys. RFC 8446 §5.5. */
@@ -40,8 +47,8 @@ export class RecordProtection implements Protection {
    *
    *     TLSInnerPlaintext = content ‖ type ‖ zeros;  AEAD-Encrypt(key, iv ⊕ sequence, header, inner)
    */
-  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[], paddingBytes = 0): void {
-    // One copy into memory that stays warm costs less than a further call of the cipher with its Buffer.
+  seal(out: Outgoing, type: number, pieces: readonly Uint8Array[], paddingBytes = 0): void {
+    const inner = sealBuffer()
     let end = 0
     for (const piece of pieces) {
       inner.set(piece, end)
@@ -49,16 +56,11 @@ export class RecordProtection implements Protection {
     }
     inner[end++] = type
     if (paddingBytes > 0) inner.fill(0, end, (end += paddingBytes))
-    const length = end + TAG_BYTES
-    const header = Uint8Array.of(
-      ContentType.application_data,
-      LEGACY_RECORD_VERSION >>> 8,
-      LEGACY_RECORD_VERSION & 0xff,
-      length >>> 8,
-      length & 0xff,
-    )
     const parameters = { key: this.#key, nonce: this.#nextNonce(), additionalData: header }
-    seal(out, this.#suite.aead, parameters, header, inner.subarray(0, end))
+    const record = out.reserve(RECORD_HEADER_BYTES + end + TAG_BYTES)
+    writeHeader(header, ContentType.application_data, end + TAG_BYTES)
+    record.set(header)
+    seal(record, RECORD_HEADER_BYTES, this.#suite.aead, parameters, end)
   }
 
   /**
@@ -89,9 +91,9 @@ export class RecordProtection implements Protection {
     if (sequence >= MAX_SEQUENCE) refuse('ERR_TLS_INTERNAL', 'record sequence number exhausted')
     this.#sequence = sequence + 1
     const iv = this.#iv
-    const nonce = this.#nonce
+    nonce.set(iv)
     let rest = sequence
-    for (let index = 11; index >= 6; index--) {
+    for (let index = NONCE_BYTES - 1; rest > 0; index--) {
       nonce[index] = (iv[index] as number) ^ (rest & 0xff)
       rest = Math.floor(rest / 256)
     }
@@ -99,18 +101,26 @@ export class RecordProtection implements Protection {
   }
 }
 
-/** TLSInnerPlaintext of the record being sealed. */
-const inner = new Uint8Array(MAX_PLAINTEXT_BYTES + TYPE_BYTES)
+// Of the record that is sealed or opened at this moment, of any connection.
+const nonce = new Uint8Array(NONCE_BYTES)
+const header = new Uint8Array(RECORD_HEADER_BYTES)
 
 /** Appends one record without protection; its content is `pieces`, at most 2^14 bytes in all. */
-export function writePlaintextRecord(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void {
+export function writePlaintextRecord(out: Outgoing, type: number, pieces: readonly Uint8Array[]): void {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  const header = Uint8Array.of(
-    type,
-    LEGACY_RECORD_VERSION >>> 8,
-    LEGACY_RECORD_VERSION & 0xff,
-    length >>> 8,
-    length & 0xff,
-  )
-  out.push(concatenate([header, ...pieces], header.length + length))
+  const record = out.reserve(RECORD_HEADER_BYTES + length)
+  writeHeader(record, type, length)
+  let end = RECORD_HEADER_BYTES
+  for (const piece of pieces) {
+    record.set(piece, end)
+    end += piece.length
+  }
+}
+
+function writeHeader(target: Uint8Array, type: number, length: number): void {
+  target[0] = type
+  target[1] = LEGACY_RECORD_VERSION >>> 8
+  target[2] = LEGACY_RECORD_VERSION & 0xff
+  target[3] = length >>> 8
+  target[4] = length & 0xff
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { test } from 'node:test'
 import { CIPHER_SUITES12, cipherSuite12, type CipherSuite12Name } from '../handshake12/cipher-suite12.ts'
+import { Outgoing } from './outgoing.ts'
 import { RecordProtection12 } from './record-protection12.ts'
 
 const SUITES = (Object.keys(CIPHER_SUITES12) as CipherSuite12Name[]).map(cipherSuite12)
@@ -15,9 +16,9 @@ function keysOf({ keyBytes, fixedIvBytes }: (typeof SUITES)[number]) {
 }
 
 function sealOne(protection: RecordProtection12, type: number, ...pieces: Uint8Array[]): Buffer {
-  const out: Uint8Array[] = []
+  const out = new Outgoing()
   protection.seal(out, type, pieces)
-  return Buffer.concat(out)
+  return Buffer.concat(out.take())
 }
 
 function openOne(protection: RecordProtection12, record: Uint8Array): Uint8Array | undefined {

@@ -5,13 +5,15 @@ import {
   importAeadKey,
   open,
   seal,
+  sealBuffer,
   TAG_BYTES,
   wipeAeadKey,
 } from '../crypto-provider.ts'
 import { refuse } from '../errors.ts'
 import type { CipherSuite12 } from '../handshake12/cipher-suite12.ts'
 import type { DirectionKeys } from '../handshake12/master-secret.ts'
-import { LEGACY_RECORD_VERSION, MAX_PLAINTEXT_BYTES, RECORD_HEADER_BYTES } from './content-type.ts'
+import { LEGACY_RECORD_VERSION, RECORD_HEADER_BYTES } from './content-type.ts'
+import type { Outgoing } from './outgoing.ts'
 import type { Protection } from './protection.ts'
 
 /** Far below 2^53, where numbers stop being exact, and above anything a connection reaches. */
@@ -52,8 +54,8 @@ export class RecordProtection12 implements Protection {
   }
 
   /** Appends one protected record to `out`; its content is `pieces`, at most 2^14 bytes in all. */
-  seal(out: Uint8Array[], type: number, pieces: readonly Uint8Array[]): void {
-    // One copy into memory that stays warm costs less than a further call of the cipher with its Buffer.
+  seal(out: Outgoing, type: number, pieces: readonly Uint8Array[]): void {
+    const content = sealBuffer()
     let end = 0
     for (const piece of pieces) {
       content.set(piece, end)
@@ -61,16 +63,15 @@ export class RecordProtection12 implements Protection {
     }
     this.#nextSequence(type, end)
     const { aead, explicitNonceBytes } = this.#suite
-    const head = new Uint8Array(RECORD_HEADER_BYTES + explicitNonceBytes)
     const length = explicitNonceBytes + end + TAG_BYTES
-    head[0] = type
-    head[1] = LEGACY_RECORD_VERSION >>> 8
-    head[2] = LEGACY_RECORD_VERSION & 0xff
-    head[3] = length >>> 8
-    head[4] = length & 0xff
-    const nonce = this.#nonce
-    head.set(nonce.subarray(NONCE_BYTES - explicitNonceBytes), RECORD_HEADER_BYTES)
-    seal(out, aead, this.#parameters(), head, content.subarray(0, end))
+    const record = out.reserve(RECORD_HEADER_BYTES + length)
+    record[0] = type
+    record[1] = LEGACY_RECORD_VERSION >>> 8
+    record[2] = LEGACY_RECORD_VERSION & 0xff
+    record[3] = length >>> 8
+    record[4] = length & 0xff
+    record.set(this.#nonce.subarray(NONCE_BYTES - explicitNonceBytes), RECORD_HEADER_BYTES)
+    seal(record, RECORD_HEADER_BYTES + explicitNonceBytes, aead, this.#parameters(), end)
   }
 
   /** The content of a protected record, of the type its header says; undefined if it does not authenticate. */
@@ -117,6 +118,3 @@ export class RecordProtection12 implements Protection {
     data[12] = length & 0xff
   }
 }
-
-/** TLSCompressed.fragment of the record being sealed. */
-const content = new Uint8Array(MAX_PLAINTEXT_BYTES)

@@ -1,5 +1,6 @@
 // The writing side of a connection: fills records with handshake messages and data, under the keys of the moment.
 import { ContentType, MAX_PLAINTEXT_BYTES } from './content-type.ts'
+import { Outgoing } from './outgoing.ts'
 import { padBytes, type PaddingPolicy } from './padding.ts'
 import type { Protection } from './protection.ts'
 import { writePlaintextRecord } from './record-protection.ts'
@@ -12,7 +13,7 @@ export class RecordWriter {
   #protection: Protection | undefined
   // Handshake messages not yet put into records, so that one flight fills as few records as it can.
   #queued: Uint8Array[] = []
-  #out: Uint8Array[] = []
+  #out = new Outgoing()
 
   /** @param padding of protected records; undefined: none */
   constructor(padding?: PaddingPolicy) {
@@ -83,14 +84,12 @@ export class RecordWriter {
   /** Drops handshake messages that are not in records yet, and records that no key protects: nothing of it has left. */
   dropUnsent(): void {
     this.#queued = []
-    if (this.#protection === undefined) this.#out = []
+    if (this.#protection === undefined) this.#out = new Outgoing()
   }
 
-  /** The records made since the last call; the caller owns them. */
+  /** The records made since the last call: see {@link Outgoing.take}. */
   take(): Uint8Array[] {
-    const out = this.#out
-    if (out.length > 0) this.#out = []
-    return out
+    return this.#out.take()
   }
 
   /** Forgets the keys. */

@@ -5,16 +5,16 @@
 // an id); the client's FIN and a pending operation (the call is aborted); its FIN and bytes that wait for their turn (the bytes
 // come first); destroy() and anything (twice is harmless).
 import type { Socket } from 'node:net'
-import { concatenate } from '@latchkey/core'
+import { concatenate, release } from '@latchkey/core'
 import { TlsError } from '../errors.ts'
 import type { Fingerprint } from '../handshake/fingerprint.ts'
 import type { Session } from '../handshake/session.ts'
 import type { ConnectionHandlers } from '../connection-handlers.ts'
 import { ServerConnection } from '../server-connection.ts'
+import { giveBack } from '../record/outgoing.ts'
 import type { ServerContext } from '../server-context.ts'
 import type { PrivateKeyOperation, Signer } from '../signer/signer.ts'
 import type { HandshakeQueue } from './handshake-queue.ts'
-import { release } from './release.ts'
 import type { Deadline, TimerWheel } from './timer-wheel.ts'
 import { type SecureTransport, TlsSocket } from './tls-socket.ts'
 
@@ -198,12 +198,13 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       socket.write(concatenate(chunks, size))
       return
     }
-    socket.cork()
     const last = chunks.length - 1
+    if (last > 0) socket.cork()
     for (let index = 0; index < last; index++) socket.write(chunks[index] as Uint8Array)
-    // Written in order: when the last has gone, all have.
-    socket.write(chunks[last] as Uint8Array, () => chunks.forEach(release))
-    socket.uncork()
+    // Written in order: when the last has gone, all have. Most often the kernel takes all at once, and says so before Node does.
+    socket.write(chunks[last] as Uint8Array, () => chunks.forEach(giveBack))
+    if (last > 0) socket.uncork()
+    if (socket.writableLength === 0) chunks.forEach(giveBack)
   }
 
   data(bytes: Uint8Array): void {
