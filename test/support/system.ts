@@ -137,6 +137,7 @@ function edgeYaml(sites: readonly Site[], keyServerPort: number, originPort: num
 `
   return `listen_address: 127.0.0.1
 port: 0
+warm_up: false
 key_server_tls: { ca: link-ca.pem, cert: client.pem, key: client-key.pem }
 hosts:
 ${sites.map(host).join('')}`

@@ -21,7 +21,8 @@ interface Running extends AsyncDisposable {
 
 function start(folder: Folder, args: readonly string[], stdio: 'ipc' | 'ignore' = 'ignore'): Running {
   const env = { PATH: process.env['PATH'] ?? '' }
-  const child = spawn(process.execPath, [BIN, ...args], {
+  // As its first line starts it.
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', BIN, ...args], {
     cwd: folder.path,
     env,
     stdio: ['ignore', 'ignore', 'pipe', stdio],

@@ -22,6 +22,10 @@ export interface EdgeConfig {
   readonly listen: { readonly host: string; readonly port: number }
   readonly keyServerTls: KeyServerTls
   readonly hosts: readonly EdgeHost[]
+  /** `auto`: OpenSSL through node:ffi where this Node has it; `node`: node:crypto only. */
+  readonly crypto: 'auto' | 'node'
+  /** Whether to shake hands with itself before it listens. */
+  readonly warmUp: boolean
   /** What an operator should know though it is no error. */
   readonly warnings: readonly string[]
 }
@@ -71,6 +75,8 @@ const SCHEMA = z.strictObject({
   ),
   listen_address: text('an address such as 127.0.0.1, or :: for all'),
   port,
+  crypto: setting('auto or node', (value) => (value === 'auto' || value === 'node' ? value : undefined)),
+  warm_up: setting('true or false', (value) => (typeof value === 'boolean' ? value : undefined)),
   key_server_tls: z.strictObject(
     { ca: filePath, cert: filePath, key: filePath },
     { error: 'the files ca, cert and key' },
@@ -91,7 +97,7 @@ const SCHEMA = z.strictObject({
 
 type Settings = z.infer<typeof SCHEMA>
 
-const DEFAULTS = { loglevel: 'info', listen_address: '127.0.0.1', port: 8443 }
+const DEFAULTS = { loglevel: 'info', listen_address: '127.0.0.1', port: 8443, crypto: 'auto', warm_up: true }
 
 /**
  * Reads the configuration, and the certificates it names. Flags come before the file.
@@ -125,6 +131,8 @@ export function loadEdgeConfig({
     file: yaml.file,
     logLevel: settings.loglevel,
     listen: { host: settings.listen_address, port: settings.port },
+    crypto: settings.crypto,
+    warmUp: settings.warm_up,
     keyServerTls: readKeyServerTls(settings.key_server_tls, cwd, placeOf),
     hosts: settings.hosts.map((host, index) => ({
       serverNames: host.names,

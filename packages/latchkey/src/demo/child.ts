@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
 
 /** As the installed command starts: bin/latchkey.js says why. */
-const NODE_FLAGS = ['--max-semi-space-size=2']
+const NODE_FLAGS = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
 
 /** Enough to see why something failed, and all of what one visit causes. */
 const KEPT_LINES = 200
