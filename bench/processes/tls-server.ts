@@ -24,7 +24,7 @@ export interface TlsServerStart {
   readonly privateKeyPem: string
   /** Whether each connection gets a byte as soon as it is secure, and as many as it then asks for. */
   readonly serves?: boolean
-  /** Whether our engine computes through the FFI; see the README of @latchkey/tls. Default false. */
+  /** Whether our engine computes through the FFI, as it does in an edge; see the README of @latchkey/tls. Default true. */
   readonly throughFfi?: boolean
   /** How long our signer takes to answer, as one does that is elsewhere. Default 0: in the same turn. */
   readonly signerDelayMs?: number
@@ -53,7 +53,7 @@ answerParent(async (question: TlsServerStart | { readonly memory: true } | { rea
 })
 
 function latchkeyServer(start: TlsServerStart): Server {
-  if (start.throughFfi === true && !useOpenSslPrimitives()) throw new Error('no OpenSSL through the FFI')
+  if (start.throughFfi !== false && !useOpenSslPrimitives()) throw new Error('no OpenSSL through the FFI')
   const certificates = createCertificateStore({
     hosts: [],
     default: [loadCredential({ chain: start.certificatePem })],

@@ -1,11 +1,11 @@
 // One connection's trouble stays its own, and no connection shows its secrets.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inspect } from 'node:util'
 import { type CertificateStore, TlsError } from '@latchkey/tls'
 import { ascii, toHex } from './support/bytes.ts'
 import { RECORD, SUITE } from './support/code-points.ts'
 import { establishedWire, testContext, testCredential, unfinishedWire, Wire } from './support/harness.ts'
+import { assertHidden, show } from './support/hidden.ts'
 import { failHandshakes } from './support/soak.ts'
 import { assertEstablished, assertRefused } from './support/outcome.ts'
 import { seededRandom } from './support/random.ts'
@@ -81,37 +81,6 @@ test('row 46: many connections in many states, bytes of each in turn, do not dis
     else assertEstablished(wire)
   }
 })
-
-/** The ways bytes look in an inspected object, long enough not to be there by chance. */
-function appearances(secret: Uint8Array): string[] {
-  const part = secret.subarray(0, 8)
-  return [
-    toHex(part),
-    Array.from(part, (byte) => byte.toString(16).padStart(2, '0')).join(' '),
-    Array.from(part).join(', '),
-    Array.from(part).join(','),
-    Array.from(part, (byte, index) => `"${index}":${byte}`).join(','),
-    Buffer.from(secret).toString('base64').slice(0, 10),
-    Buffer.from(secret).toString('base64url').slice(0, 10),
-  ]
-}
-
-function assertHidden(shown: string, secrets: readonly (Uint8Array | undefined)[], where: string): void {
-  for (const secret of secrets) {
-    assert.ok(secret !== undefined)
-    for (const text of appearances(secret))
-      assert.equal(shown.includes(text), false, `${where} shows ${text}`)
-  }
-}
-
-function show(...things: readonly unknown[]): string {
-  const options = { depth: Number.POSITIVE_INFINITY, showHidden: true, maxArrayLength: null } as const
-  const json = things.map((thing) =>
-    JSON.stringify(thing, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
-  )
-  // Numbers are set in columns: one space after a comma is enough.
-  return [...things.map((thing) => inspect(thing, options)), ...json].join('\n').replaceAll(/,\s+/g, ', ')
-}
 
 test('row 48: the check for secrets would find one', () => {
   const secret = seededRandom(48).bytes(32)
