@@ -29,6 +29,7 @@ const GET_TAG = 0x10n // EVP_CTRL_AEAD_GET_TAG
 const SET_TAG = 0x11n
 const TAG_LENGTH = BigInt(TAG_BYTES)
 const NONCE_BYTES = 12
+const MAX_COPIED_BYTES = 4096
 
 /** One context a direction, for the life of the process: each message sets its key and nonce. */
 interface Cipher {
@@ -48,6 +49,7 @@ export function bindAeads({
   openSsl,
   memory,
   pointer,
+  pointerTo,
 }: Page): Pick<Primitives, 'sealBuffer' | 'seal' | 'open'> {
   const {
     EVP_CIPHER_fetch,
@@ -110,14 +112,19 @@ export function bindAeads({
     sealBuffer,
 
     seal(target, at, name, parameters, plaintextBytes) {
-      // Beyond the page is memory of others.
-      if (plaintextBytes > MAX_SEALED_BYTES) throw new RangeError(`${plaintextBytes} bytes to seal`)
+      const sealedBytes = plaintextBytes + TAG_BYTES
+      // Beyond either is memory of others.
+      if (plaintextBytes > MAX_SEALED_BYTES || at < 0 || at + sealedBytes > target.length)
+        throw new RangeError(`no room to seal ${plaintextBytes} bytes`)
       const length = BigInt(plaintextBytes)
+      // Finding out where the target is costs as much as copying some kilobytes.
+      const isLong = plaintextBytes > MAX_COPIED_BYTES
+      const sealed = isLong ? pointerTo(target) + BigInt(at) : data
       const context = begin(ciphers[name], parameters, ENCRYPT)
-      must(EVP_CipherUpdate(context, data, count, data, length))
+      must(EVP_CipherUpdate(context, sealed, count, data, length))
       must(EVP_CipherFinal_ex(context, result, count))
-      must(EVP_CIPHER_CTX_ctrl(context, GET_TAG, TAG_LENGTH, data + length))
-      target.set(memory.subarray(DATA_AT, DATA_AT + plaintextBytes + TAG_BYTES), at)
+      must(EVP_CIPHER_CTX_ctrl(context, GET_TAG, TAG_LENGTH, sealed + length))
+      if (!isLong) target.set(memory.subarray(DATA_AT, DATA_AT + sealedBytes), at)
     },
 
     open(name, parameters, sealed) {

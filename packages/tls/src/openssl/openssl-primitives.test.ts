@@ -129,6 +129,12 @@ test('lengths that OpenSSL would not look at are refused', options, () => {
     assert.throws(() => ours.open('aes-128-gcm', each, new Uint8Array(20)), RangeError)
   }
   assert.throws(() => ours.seal(target, 0, 'aes-128-gcm', parameters, 16_386), RangeError)
+  for (const [at, length] of [
+    [-1, 10],
+    [20_000 - 25, 10],
+    [20_000 - 16_400, 16_385],
+  ] as const)
+    assert.throws(() => ours.seal(target, at, 'aes-128-gcm', parameters, length), RangeError)
 })
 
 test(
@@ -155,6 +161,23 @@ test(
 interface TestFfi {
   dlopen(path: null, signatures: object): { functions: { readonly ERR_peek_error: () => bigint } }
 }
+
+test('a record is sealed to the middle of memory of others, which stays as it was', options, () => {
+  for (const length of [4095, 4096, 4097, 16_385]) {
+    const parameters = { key: secretRandom(16), nonce: secretRandom(12), additionalData: secretRandom(5) }
+    const plaintext = secretRandom(length)
+    const around = Buffer.alloc(40_000, 7)
+    ours.sealBuffer.set(plaintext)
+    ours.seal(around.subarray(1000), 234, 'aes-128-gcm', parameters, length)
+    const end = 1234 + length + TAG_BYTES
+    assert.deepEqual(
+      nodePrimitives.open('aes-128-gcm', parameters, around.subarray(1234, end)),
+      Buffer.from(plaintext),
+    )
+    assert.deepEqual(around.subarray(0, 1234), Buffer.alloc(1234, 7))
+    assert.deepEqual(around.subarray(end), Buffer.alloc(40_000 - end, 7))
+  }
+})
 
 test('no more than a record goes through the seal buffer', options, () => {
   for (const { sealBuffer } of [nodePrimitives, ours]) {

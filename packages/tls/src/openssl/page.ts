@@ -99,6 +99,8 @@ export interface Page {
   /** Its address does not change. */
   readonly memory: Uint8Array
   readonly pointer: (at: number) => Pointer
+  /** Of memory outside the page: good until it is detached or collected, so for one call. */
+  readonly pointerTo: (memory: Uint8Array) => Pointer
 }
 
 export function openPage(ffi: Ffi): Page {
@@ -108,6 +110,7 @@ export function openPage(ffi: Ffi): Page {
     openSsl: ffi.dlopen(null, SIGNATURES).functions as OpenSsl,
     memory,
     pointer: (at) => base + BigInt(at),
+    pointerTo: (bytes) => ffi.getRawPointer(bytes),
   }
 }
 

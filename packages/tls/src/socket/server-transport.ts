@@ -78,6 +78,8 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
   #operation: { readonly abort: AbortController; readonly deadline: Deadline } | undefined
   // Chunks that wait for their turn; the socket is paused meanwhile, so there are few.
   #delayed: Uint8Array[] | undefined
+  // Written, and perhaps not yet with the kernel.
+  #leaving: Uint8Array[] | undefined
   #afterDrain: ((error?: Error | null) => void) | undefined
   // The FIN that came behind them.
   #isEndDelayed = false
@@ -180,7 +182,10 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
     return this.#isInputEnded && this.#stream?.writableEnded === true
   }
 
-  readonly #onDrain = (): void => this.#releaseWriter()
+  readonly #onDrain = (): void => {
+    this.#giveBackWhatLeft()
+    this.#releaseWriter()
+  }
 
   #releaseWriter(): void {
     const done = this.#afterDrain
@@ -198,13 +203,19 @@ export class ServerTransport implements ConnectionHandlers, SecureTransport {
       socket.write(concatenate(chunks, size))
       return
     }
-    const last = chunks.length - 1
-    if (last > 0) socket.cork()
-    for (let index = 0; index < last; index++) socket.write(chunks[index] as Uint8Array)
-    // Written in order: when the last has gone, all have. Most often the kernel takes all at once, and says so before Node does.
-    socket.write(chunks[last] as Uint8Array, () => chunks.forEach(giveBack))
-    if (last > 0) socket.uncork()
-    if (socket.writableLength === 0) chunks.forEach(giveBack)
+    const isVectored = chunks.length > 1
+    if (isVectored) socket.cork()
+    for (const chunk of chunks) socket.write(chunk)
+    if (isVectored) socket.uncork()
+    this.#leaving = this.#leaving === undefined ? chunks : this.#leaving.concat(chunks)
+    this.#giveBackWhatLeft()
+  }
+
+  /** Most often the kernel takes all of a write at once. What leaves later comes back with the next write, or `drain`. */
+  #giveBackWhatLeft(): void {
+    if (this.#leaving === undefined || this.socket.writableLength > 0) return
+    for (const chunk of this.#leaving) giveBack(chunk)
+    this.#leaving = undefined
   }
 
   data(bytes: Uint8Array): void {
