@@ -120,7 +120,7 @@ const TARGETS: readonly Target[] = [
 /** Both kinds are worked on in the same memory: where an input lies takes its time too, and says nothing about the work. */
 function caseOf({ name, isControl = false, batch, input, work }: Target): NamedCase {
   const inputs = [0, 1].map((kind) => Array.from({ length: INPUTS }, () => input(kind)))
-  const memory = Array.from({ length: batch }, () => (inputs[0]?.[0] as Uint8Array).slice())
+  const memory = Array.from({ length: batch }, () => input(0).slice())
   let at = 0
   return {
     name,

@@ -41,6 +41,7 @@ export interface Primitives {
   hmac(name: HashName, key: Uint8Array, input: Uint8Array, inputBytes: number): Uint8Array
   hkdfExtract(name: HashName, salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array
   generateX25519(): EphemeralKey
+  encapsulateMlKem768(encapsulationKey: Uint8Array): Encapsulated
   /** See {@link sealBuffer}. */
   readonly sealBuffer: Uint8Array
   seal(
@@ -283,7 +284,8 @@ export const ML_KEM_768_KEY_BYTES = 1184
 /** SubjectPublicKeyInfo of an ML-KEM-768 key up to its 1184 bytes. */
 const ML_KEM_768_SPKI_PREFIX = Buffer.from('308204b2300b0609608648016503040402038204a100', 'hex')
 
-interface Encapsulated {
+/** Both are the caller's, who wipes the key. */
+export interface Encapsulated {
   readonly sharedKey: Uint8Array
   readonly ciphertext: Uint8Array
 }
@@ -325,8 +327,20 @@ export const hasMlKem: boolean = encapsulate !== undefined
  * @throws if the key does not pass the modulus check: OpenSSL does it on import.
  */
 export function encapsulateMlKem768(encapsulationKey: Uint8Array): Encapsulated {
-  if (encapsulate === undefined) throw new TypeError('this Node has no ML-KEM')
-  return encapsulate(encapsulationKey)
+  return primitives.encapsulateMlKem768(encapsulationKey)
+}
+
+/** For the self-test of another implementation: what a client would have. Undefined if this Node has no ML-KEM. */
+export function mlKemClient():
+  | { readonly encapsulationKey: Uint8Array; open(ciphertext: Uint8Array): Uint8Array }
+  | undefined {
+  if (!hasMlKem) return undefined
+  const { publicKey, privateKey } = mlKem.generateKeyPairSync('ml-kem-768')
+  const spki = publicKey.export({ format: 'der', type: 'spki' })
+  return {
+    encapsulationKey: spki.subarray(ML_KEM_768_SPKI_PREFIX.length),
+    open: (ciphertext) => mlKem.decapsulate(privateKey, ciphertext),
+  }
 }
 
 // ── signatures ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -572,6 +586,11 @@ export const nodePrimitives: Primitives = {
   generateX25519() {
     const { publicKey, privateKey } = x25519.generate()
     return { share: publicKey, sharedSecret: (clientShare) => x25519.derive(privateKey, clientShare) }
+  },
+
+  encapsulateMlKem768(encapsulationKey) {
+    if (encapsulate === undefined) throw new TypeError('this Node has no ML-KEM')
+    return encapsulate(encapsulationKey)
   },
 
   sealBuffer: new Uint8Array(MAX_SEALED_BYTES),

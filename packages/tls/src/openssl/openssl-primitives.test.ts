@@ -7,6 +7,7 @@ import {
   type AeadName,
   type AeadParameters,
   type HashName,
+  mlKemClient,
   nodePrimitives,
   type Primitives,
   secretRandom,
@@ -154,9 +155,28 @@ test(
       assert.equal(functions.ERR_peek_error(), 0n)
     }
     assert.throws(() => ours.generateX25519().sharedSecret(new Uint8Array(32)))
+    assert.throws(() => ours.encapsulateMlKem768(new Uint8Array(1184).fill(0xff)))
     assert.equal(functions.ERR_peek_error(), 0n)
   },
 )
+
+test('ML-KEM-768: the client has the same key; what is no key is refused', options, () => {
+  const ciphertexts = new Set<string>()
+  for (let round = 0; round < 20; round++) {
+    const client = mlKemClient()
+    assert.ok(client !== undefined)
+    const { sharedKey, ciphertext } = ours.encapsulateMlKem768(client.encapsulationKey)
+    ciphertexts.add(Buffer.from(ciphertext).toString('hex'))
+    assert.deepEqual(Buffer.from(sharedKey), Buffer.from(client.open(ciphertext)))
+    // FIPS 203 §7.2: every coefficient is below 3329, of 12 bits.
+    const wrong = new Uint8Array(client.encapsulationKey).fill(0xff, 300, 303)
+    assert.throws(() => ours.encapsulateMlKem768(wrong))
+    assert.throws(() => nodePrimitives.encapsulateMlKem768(wrong))
+  }
+  assert.equal(ciphertexts.size, 20)
+  for (const length of [0, 1183, 1185])
+    assert.throws(() => ours.encapsulateMlKem768(new Uint8Array(length)), RangeError)
+})
 
 interface TestFfi {
   dlopen(path: null, signatures: object): { functions: { readonly ERR_peek_error: () => bigint } }

@@ -8,6 +8,7 @@ import { nodePrimitives, type Primitives, usePrimitives } from '../crypto-provid
 import { bindAeads } from './aeads.ts'
 import { loadFfi } from './ffi.ts'
 import { bindHashes } from './hashes.ts'
+import { bindMlKem } from './ml-kem.ts'
 import { openPage } from './page.ts'
 import { agree } from './self-test.ts'
 import { bindX25519 } from './x25519.ts'
@@ -30,7 +31,7 @@ export function openSslPrimitives(): Primitives | undefined {
     const ffi = loadFfi()
     if (ffi === undefined) return undefined
     const page = openPage(ffi)
-    const primitives = { ...bindHashes(page), ...bindX25519(page), ...bindAeads(page) }
+    const primitives = { ...bindHashes(page), ...bindX25519(page), ...bindMlKem(page), ...bindAeads(page) }
     return agree(primitives, nodePrimitives) ? primitives : undefined
   } catch {
     return undefined

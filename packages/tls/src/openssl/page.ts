@@ -34,12 +34,32 @@ interface OpenSsl {
   ) => Answer
   readonly EVP_CipherFinal_ex: (context: Pointer, out: Pointer, outBytes: Pointer) => Answer
   readonly EVP_CIPHER_CTX_ctrl: (context: Pointer, type: bigint, count: bigint, data: Pointer) => Answer
+  readonly EVP_PKEY_new_raw_public_key_ex: (
+    library: Pointer,
+    name: Pointer,
+    properties: Pointer,
+    key: Pointer,
+    count: bigint,
+  ) => Pointer
+  readonly EVP_PKEY_free: (key: Pointer) => void
+  readonly EVP_PKEY_CTX_new_from_pkey: (library: Pointer, key: Pointer, properties: Pointer) => Pointer
+  readonly EVP_PKEY_CTX_free: (context: Pointer) => void
+  readonly EVP_PKEY_encapsulate_init: (context: Pointer, parameters: Pointer) => Answer
+  readonly EVP_PKEY_encapsulate: (
+    context: Pointer,
+    ciphertext: Pointer,
+    ciphertextBytes: Pointer,
+    sharedKey: Pointer,
+    sharedKeyBytes: Pointer,
+  ) => Answer
+  /** What OpenSSL wrote down when it refused must not be there when others look for what was wrong with theirs. */
+  readonly ERR_clear_error: () => void
 }
 
 // Every argument is declared a pointer, the counts too: they travel in registers of the same kind, and only a call whose
 // arguments need no check is compiled into its caller. With an `int32` among them the same call takes ten times as long.
 const POINTER = 'pointer'
-const signature = (count: number, result: 'pointer' | 'int32' = 'int32') => ({
+const signature = (count: number, result: 'pointer' | 'int32' | 'void' = 'int32') => ({
   arguments: Array.from({ length: count }, () => POINTER),
   return: result,
 })
@@ -58,6 +78,13 @@ const SIGNATURES = {
   EVP_CipherUpdate: signature(5),
   EVP_CipherFinal_ex: signature(3),
   EVP_CIPHER_CTX_ctrl: signature(4),
+  EVP_PKEY_new_raw_public_key_ex: signature(5, POINTER),
+  EVP_PKEY_free: signature(1, 'void'),
+  EVP_PKEY_CTX_new_from_pkey: signature(3, POINTER),
+  EVP_PKEY_CTX_free: signature(1, 'void'),
+  EVP_PKEY_encapsulate_init: signature(2),
+  EVP_PKEY_encapsulate: signature(5),
+  ERR_clear_error: signature(0, 'void'),
 } as const satisfies Record<keyof OpenSsl, object>
 
 export const NULL: Pointer = 0n

@@ -1,12 +1,13 @@
 // Whether two implementations give the same results, for what a handshake asks.
 import type { AeadName, AeadParameters, EphemeralKey, HashName, Primitives } from '../crypto-provider.ts'
-import { TAG_BYTES } from '../crypto-provider.ts'
+import { mlKemClient, TAG_BYTES } from '../crypto-provider.ts'
 import { X25519_BYTES } from './x25519.ts'
 
 export function agree(ours: Primitives, theirs: Primitives): boolean {
   return (
     HASHES.every((name) => hashesAgree(ours, theirs, name)) &&
     exchangesAgree(ours, theirs) &&
+    encapsulates(ours) &&
     aeadsAgree(ours, theirs)
   )
 }
@@ -39,6 +40,14 @@ function exchangesAgree(ours: Primitives, theirs: Primitives): boolean {
   const a = ours.generateX25519()
   const b = theirs.generateX25519()
   return equal(a.sharedSecret(b.share), b.sharedSecret(a.share)) && refusesZero(ours.generateX25519())
+}
+
+/** A Node that has node:ffi has ML-KEM. */
+function encapsulates(ours: Primitives): boolean {
+  const client = mlKemClient()
+  if (client === undefined) return false
+  const { sharedKey, ciphertext } = ours.encapsulateMlKem768(client.encapsulationKey)
+  return equal(client.open(ciphertext), sharedKey)
 }
 
 function refusesZero(key: EphemeralKey): boolean {
