@@ -70,7 +70,7 @@ export class KeyRequest {
 }
 
 export function hex(bytes: Uint8Array | undefined): string {
-  return bytes === undefined ? '' : bytes.toHex()
+  return bytes === undefined ? '' : Buffer.from(bytes).toString('hex') // toHex() is not in Node 24
 }
 
 /** Dotted for 4 bytes; RFC 5952 §4.2 for 16: the longest run of zero groups is left out. */

@@ -8,7 +8,7 @@
 //   a deadline, an answer already begun   the client connection is destroyed, for the same reason
 //   the upload is too slow                408 if no answer has begun, else the connection is destroyed
 //   the download is too slow              the client connection is destroyed: it takes no bytes, so no words either
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import { type ClientRequest, type IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
 import type { LogFields } from '@latchkey/core'
 import type { GatewayErrorCode } from '../errors.ts'
@@ -119,7 +119,7 @@ export class Exchange {
   /** RFC 9110 §15.2: an interim response goes on, unless the client is too old to know it. */
   #inform(status: number, rawHeaders: readonly string[]): void {
     if (this.#isOver || this.#isAnswering || this.#request.httpVersion === '1.0') return
-    if (status !== 100) this.#response.writeInformation(status, interimFields(rawHeaders))
+    if (status !== 100) writeInterim(this.#response, status, interimFields(rawHeaders))
     else if (this.#request.headers.expect !== undefined) {
       this.#response.writeContinue()
       this.#watch?.continued()
@@ -241,4 +241,17 @@ export class Exchange {
     const text = `${logFields['host']}: origin ${origin.name}: ${code}${reason}`
     log('warning', text, { ...logFields, code, origin: origin.name })
   }
+}
+
+const EARLY_HINTS = 103
+const writesAnyInterim = 'writeInformation' in ServerResponse.prototype
+
+/** Before `writeInformation` (Node 26) there was a way for the links of early hints, and none for the rest. */
+function writeInterim(response: ServerResponse, status: number, fields: string[]): void {
+  if (writesAnyInterim) {
+    response.writeInformation(status, fields)
+    return
+  }
+  const link = fields.filter((_, at) => at % 2 === 1 && fields[at - 1]?.toLowerCase() === 'link')
+  if (status === EARLY_HINTS && link.length > 0) response.writeEarlyHints({ link })
 }

@@ -132,7 +132,7 @@ export class Proxy {
       socket.end(rawErrorResponse(405, EDGE_ERRORS.ERR_EDGE_METHOD.text), () => socket.destroy())
       return
     }
-    for (const response of this.#underWay) if (response.req.socket === socket) response.destroy()
+    for (const response of this.#underWay) if (response.req.socket === socket) abandon(response)
     socket.destroy()
   }
 
@@ -225,6 +225,14 @@ export class Proxy {
       durationMs,
     })
   }
+}
+
+/** Node 24 does not say `close` of a response whose socket it has let go of; who waits for it would wait for ever. */
+function abandon(response: ServerResponse): void {
+  response.destroy()
+  setImmediate(() => {
+    if (!response.closed) response.emit('close')
+  })
 }
 
 const NO_BODY = { kind: 'length', length: '0' } as const
