@@ -42,9 +42,7 @@ export const edgeBulk: Bench = {
     const { rss } = await link.edge.ask<{ rss: number }>({ longest: true })
     const note =
       `edge after ${ROUNDS + 1} downloads of ${(BYTES / MEGABYTE).toFixed(0)} MB: ${(rss / MEGABYTE).toFixed(0)} MB resident. ` +
-      'Both spend most on reading from the origin and writing to the client (kernel copies), then on AES-GCM. Ours makes a ' +
-      'cipher object and writes three pieces a record, and frees each buffer when it has gone; node:tls seals in C++ and ' +
-      'leaves its buffers to the collector.'
+      'Both spend most on reading from the origin and writing to the client (kernel copies), then on AES-GCM.'
     return [
       summarise({ id: 'edge-bulk', unit: 'MB/CPU-s', peer: 'node:https proxy', goal: null, note }, rounds),
     ]
