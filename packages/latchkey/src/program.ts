@@ -1,5 +1,5 @@
 // The command line: what may be said, its help, and which file does it. Commands are loaded only when they are run.
-import { Command, CommanderError, Option } from 'commander'
+import { Argument, Command, CommanderError, Option } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { flagOf, KEY_SERVER_ROWS, type KeyServerSettingName } from './config/key-server-settings.ts'
 import type { Console } from './process/console.ts'
@@ -25,6 +25,7 @@ Examples:
   latchkey keyserver -c gokeyless.yaml
   latchkey keyserver --private-key-dirs /etc/keyless/keys --listen-address ::
   KEYLESS_PORT=12407 latchkey keyserver --log-format json
+  latchkey keyserver check -c gokeyless.yaml     would it start, and with which keys? opens no port
 
 Signals: SIGHUP loads the keys again, SIGTERM finishes what is under way and ends.
 `
@@ -119,6 +120,9 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
     .description(
       'Holds private keys and signs with them for edges that prove who they are. A drop-in for gokeyless.',
     )
+    .addArgument(
+      new Argument('[check]', 'only check that it would start, and list its keys').choices(['check']),
+    )
     .option('-c, --config-file <file>', 'configuration file')
     .addOption(logFormatOption())
   for (const [name, { argument, help, short, unusedFor, only }] of KEY_SERVER_ROWS) {
@@ -128,7 +132,8 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
     command.addOption(unusedFor === undefined ? option : option.hideHelp())
   }
   for (const mode of Object.keys(MISSING_MODES)) command.addOption(new Option(`--${mode}`).hideHelp())
-  command.addHelpText('after', KEY_SERVER_HELP).action(async (options: Record<string, string | boolean>) => {
+  command.addHelpText('after', KEY_SERVER_HELP)
+  command.action(async (check: 'check' | undefined, options: Record<string, string | boolean>) => {
     for (const [mode, what] of Object.entries(MISSING_MODES)) {
       if (options[camelCase(mode)] === true)
         command.error(`error: --${mode}: ${what} is not part of this version`)
@@ -138,9 +143,15 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       const value = options[camelCase(name)]
       if (value !== undefined) flags[name] = value
     }
-    const { runKeyServer } = await import('./commands/key-server.ts')
     const configFile = options['configFile'] as string | undefined
-    done(await runKeyServer({ configFile, flags, logFormat: options['logFormat'] as LogFormat }, console))
+    const given = { configFile, flags, logFormat: options['logFormat'] as LogFormat }
+    if (check === undefined) {
+      const { runKeyServer } = await import('./commands/key-server.ts')
+      done(await runKeyServer(given, console))
+    } else {
+      const { checkKeyServer } = await import('./commands/key-server-check.ts')
+      done(await checkKeyServer(given, console))
+    }
   })
 }
 

@@ -1,5 +1,6 @@
 // The command as a newcomer meets it: what it says, and its exit codes. In this process where nothing is started.
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { run } from 'latchkey'
 import { folderWithCertificates, temporaryFolder } from './config-fixture.ts'
@@ -53,6 +54,12 @@ const ROWS: Row[] = [
     args: ['keyserver', '--help'],
     code: 0,
     out: /--auth-cert <file>[\s\S]*Examples:[\s\S]*SIGHUP/,
+  },
+  {
+    name: 'a misspelt check',
+    args: ['keyserver', 'chekc'],
+    code: 2,
+    err: /'chekc' is invalid for argument 'check'\. Allowed choices are check/,
   },
   { name: 'edge --help', args: ['edge', '--help'], code: 0, out: /key_server_tls:[\s\S]*latchkey edge -c/ },
   { name: 'help edge', args: ['help', 'edge'], code: 0, out: /Usage: latchkey edge/ },
@@ -148,4 +155,35 @@ test('command line: the environment reaches the key server', async () => {
   const { code, err } = await say(['keyserver'], folder.path, { KEYLESS_PORT: 'x' })
   assert.equal(code, 1)
   assert.match(err, /in {7}environment KEYLESS_PORT/)
+})
+
+test('command line: keyserver check lists the keys, with warnings apart, and leaves nothing behind', async () => {
+  using folder = folderWithCertificates()
+  folder.write('keys/site.key', readFileSync(`${folder.path}/other-key.pem`))
+  const file = folder.write(
+    'gokeyless.yaml',
+    'private_key_stores: [{dir: keys}]\npid_file: here.pid\nauth_crt: x\n',
+  )
+  for (const args of [['check'], ['check', '-c', file], ['-c', file, 'check']]) {
+    const { code, out, err } = await say(['keyserver', ...args], folder.path)
+    assert.equal(code, 0, err)
+    assert.match(
+      out,
+      /certificate {4}.*until \d{4}-\d\d-\d\d\nkeys {11}1\n {2}[0-9a-f]{40} {2}ec prime256v1 {2}\/.*site\.key\n/,
+    )
+    assert.match(out, /The key server can start\.\n$/)
+    assert.match(err, /auth_crt is not a setting and is ignored; did you mean auth_cert\?/)
+    assert.ok(!existsSync(`${folder.path}/here.pid`))
+  }
+})
+
+test('command line: keyserver check fails as a start does: a key that is garbage, a certificate that is none', async () => {
+  using folder = folderWithCertificates()
+  folder.write('keys/site.key', 'garbage')
+  const garbage = await say(['keyserver', 'check', '--private-key-dirs', 'keys'], folder.path)
+  assert.deepEqual([garbage.code, garbage.out], [1, ''])
+  assert.match(garbage.err, /site\.key/)
+  const empty = await say(['keyserver', 'check', '--auth-cert', 'empty.pem'], folder.path)
+  assert.deepEqual([empty.code, empty.out], [1, ''])
+  assert.match(empty.err, /ERR_CONFIG_REFERENCE[\s\S]*setting {2}auth_cert/)
 })

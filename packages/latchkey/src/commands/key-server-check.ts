@@ -1,0 +1,41 @@
+// `latchkey keyserver check`: all that a start would load and refuse, without a port, a pid file or a wait.
+import { X509Certificate } from 'node:crypto'
+import { openFileStore, type PrivateKey } from '@latchkey/keys'
+import { createKeyServer } from '@latchkey/keyserver'
+import { loadKeyServerConfig } from '../config/key-server-config.ts'
+import { EXIT, type ExitCode } from '../process/exit-code.ts'
+import { logTo } from '../process/log-output.ts'
+import type { Console } from '../process/console.ts'
+import type { KeyServerCommand } from './key-server.ts'
+
+/** Prints what would be served. @throws what the configuration and the keys throw: the same errors as at a start. */
+export async function checkKeyServer(
+  { logFormat, ...given }: KeyServerCommand,
+  { cwd, env, out, err }: Console,
+): Promise<ExitCode> {
+  const config = loadKeyServerConfig({ ...given, cwd, env })
+  const logger = logTo(err, logFormat, 'warning')
+  for (const warning of config.warnings) logger.warning(warning)
+  await using keyStore = await openFileStore(config.stores, { logger })
+  // Made and never told to listen: it reads the certificate and the CAs as it would for clients.
+  await using _server = createKeyServer({ ...config.tls, keyStore, logger })
+  const { validToDate, subject } = new X509Certificate(config.tls.cert)
+  const keys = [...keyStore.list()].map(keyLine).toSorted()
+  const { host, port } = config.listen
+  const lines = [
+    `configuration  ${config.file ?? 'no file: defaults, environment and flags'}`,
+    `address        ${host} port ${port} (not opened)`,
+    `certificate    ${subject?.replaceAll('\n', ', ') ?? 'no subject'}, until ${validToDate.toISOString().slice(0, 10)}`,
+    `keys           ${keys.length}`,
+    ...keys,
+    'The key server can start.',
+  ]
+  out(`${lines.join('\n')}\n`)
+  return EXIT.ok
+}
+
+function keyLine({ ski, keyType, publicKey, source }: PrivateKey): string {
+  const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {}
+  const size = modulusLength ?? namedCurve
+  return `  ${Buffer.from(ski).toString('hex')}  ${size === undefined ? keyType : `${keyType} ${size}`}  ${source}`
+}
