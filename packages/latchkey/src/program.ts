@@ -62,7 +62,6 @@ const MISSING_MODES: Readonly<Record<string, string>> = {
   'config-only': 'enrolment',
   'manual-activation': 'enrolment',
   'keystore-debug': 'the key store check',
-  'output-config': 'printing the configuration',
 }
 
 /** Runs one command line and resolves with its exit code, when all it started has ended. */
@@ -124,6 +123,11 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       new Argument('[check]', 'only check that it would start, and list its keys').choices(['check']),
     )
     .option('-c, --config-file <file>', 'configuration file')
+    .option(
+      '-o, --output-config',
+      'print what file, environment and flags come to, and end; secrets are left out',
+    )
+    .option('--show-secrets', 'with --output-config: secrets as well')
     .addOption(logFormatOption())
   for (const [name, { argument, help, short, unusedFor, only }] of KEY_SERVER_ROWS) {
     if (only === 'file') continue
@@ -144,6 +148,12 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       if (value !== undefined) flags[name] = value
     }
     const configFile = options['configFile'] as string | undefined
+    if (options['outputConfig'] === true) {
+      const { printKeyServerSettings } = await import('./commands/key-server-output-config.ts')
+      const showSecrets = options['showSecrets'] === true
+      done(printKeyServerSettings({ configFile, flags, showSecrets }, console))
+      return
+    }
     const given = { configFile, flags, logFormat: options['logFormat'] as LogFormat }
     if (check === undefined) {
       const { runKeyServer } = await import('./commands/key-server.ts')

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { run } from 'latchkey'
+import { parse } from 'yaml'
 import { folderWithCertificates, temporaryFolder } from './config-fixture.ts'
 
 interface Said {
@@ -186,4 +187,36 @@ test('command line: keyserver check fails as a start does: a key that is garbage
   const empty = await say(['keyserver', 'check', '--auth-cert', 'empty.pem'], folder.path)
   assert.deepEqual([empty.code, empty.out], [1, ''])
   assert.match(empty.err, /ERR_CONFIG_REFERENCE[\s\S]*setting {2}auth_cert/)
+})
+
+test('command line: --output-config prints what all sources come to; secrets only when asked', async () => {
+  using folder = temporaryFolder()
+  folder.write(
+    'gokeyless.yaml',
+    'port: 1\norigin_ca_api_key: v1.0-hidden\ninit_endpoint: https://x.test/\nprivate_key_stores: [{uri: "pkcs11:token=t;pin-value=12&34?module-path=/m.so&pin-value=5678?90;1"}]\n',
+  )
+  const env = { KEYLESS_PORT: '2', KEYLESS_API_TOKEN: 'hush' }
+  for (const flag of ['-o', '--output_config']) {
+    const { code, out, err } = await say(['keyserver', flag, '--auth-cert', 'mine.pem'], folder.path, env)
+    assert.deepEqual([code, err], [0, ''])
+    assert.doesNotMatch(out, /hidden|hush|12&|34|5678|90/)
+    const settings = parse(out) as Record<string, unknown>
+    assert.deepEqual(
+      [settings['port'], settings['auth_cert'], settings['auth_key'], settings['api_token']],
+      ['2', 'mine.pem', 'server-key.pem', '(not shown)'],
+    )
+    assert.match(out, /pkcs11:token=t;pin-value=\(not shown\)\?module-path=\/m\.so&pin-value=\(not shown\)/)
+  }
+  const { out } = await say(['keyserver', '-o', '--show-secrets'], folder.path, env)
+  const shown = parse(out) as Record<string, unknown>
+  assert.deepEqual([shown['api_token'], shown['origin_ca_api_key']], ['hush', 'v1.0-hidden'])
+  assert.match(out, /pin-value=12&34/)
+})
+
+test('command line: --output-config leaves out a secret that YAML takes for a number', async () => {
+  using folder = temporaryFolder()
+  folder.write('gokeyless.yaml', 'api_token: 123456\n')
+  const { out } = await say(['keyserver', '-o'], folder.path)
+  assert.match(out, /^api_token: \(not shown\)$/m)
+  assert.doesNotMatch(out, /123456/)
 })

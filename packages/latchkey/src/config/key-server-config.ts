@@ -116,6 +116,17 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
   }
 }
 
+/**
+ * What file, environment, flags and defaults come to, by setting name, before anything is checked; those that this
+ * version does not use as well. Secrets are in it.
+ *
+ * @throws {ConfigError} of a file that cannot be read.
+ */
+export function mergedKeyServerSettings(sources: KeyServerSources): Readonly<Record<string, unknown>> {
+  const { values, unused } = mergeSources(findFile(sources), sources)
+  return { ...values, ...unused }
+}
+
 function absolute(store: FileStoreEntry, cwd: string): FileStoreEntry {
   return store.dir === undefined ? { file: resolve(cwd, store.file) } : { dir: resolve(cwd, store.dir) }
 }
@@ -128,6 +139,8 @@ function findFile({ configFile, cwd }: KeyServerSources): YamlFile | undefined {
 
 interface Merged {
   readonly values: Readonly<Record<string, unknown>>
+  /** What was said of settings that this version does not use. */
+  readonly unused: Readonly<Record<string, unknown>>
   readonly warnings: readonly string[]
   placeOf(path: SettingPath): Place
   /** Whether anyone but the defaults said it. */
@@ -138,7 +151,8 @@ interface Merged {
 function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyServerSources): Merged {
   const values: Record<string, unknown> = {}
   const places = new Map<string, (path: SettingPath) => Place>()
-  const unused: string[] = []
+  const unused: Record<string, unknown> = {}
+  const unusedNames: string[] = []
   const fromFile = fileValues(file)
   for (const [name, row] of KEY_SERVER_ROWS) {
     const flag = row.only === 'file' ? undefined : flags[name]
@@ -156,14 +170,21 @@ function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyS
       places.set(name, (path) => ({ file: file?.file ?? '', ...file?.locate(path) }))
     }
     if (value === undefined) continue
-    if (row.unusedFor === undefined) values[name] = value
-    else unused.push(`${name} (${row.unusedFor})`)
+    if (row.unusedFor === undefined) {
+      values[name] = value
+    } else {
+      unused[name] = value
+      unusedNames.push(`${name} (${row.unusedFor})`)
+    }
   }
   const said = mergeStores(values, places, flags, env)
   const warnings = unknownKeys(file, fromFile)
-  if (unused.length > 0) warnings.push(`accepted, but not used by this version: ${unused.join(', ')}`)
+  if (unusedNames.length > 0) {
+    warnings.push(`accepted, but not used by this version: ${unusedNames.join(', ')}`)
+  }
   return {
     values: { ...DEFAULTS, ...said },
+    unused,
     warnings,
     isSaid: (name) => name in said,
     placeOf: (path) => places.get(String(path[0]))?.(path) ?? { file: file?.file ?? 'default' },

@@ -9,6 +9,8 @@ interface SettingRow {
   /** Undefined: everywhere. */
   readonly only?: 'file' | 'flag-and-environment'
   readonly short?: string
+  /** Never shown unless asked for. */
+  readonly isSecret?: true
 }
 
 export const KEY_SERVER_SETTINGS = {
@@ -36,8 +38,8 @@ export const KEY_SERVER_SETTINGS = {
   pid_file: { argument: 'file', help: 'where the process id is written' },
   hostname: { argument: 'name', help: '', unusedFor: 'enrolment' },
   zone_id: { argument: 'id', help: '', unusedFor: 'enrolment' },
-  api_token: { argument: 'token', help: '', unusedFor: 'enrolment' },
-  origin_ca_api_key: { argument: 'key', help: '', unusedFor: 'enrolment' },
+  api_token: { argument: 'token', help: '', unusedFor: 'enrolment', isSecret: true },
+  origin_ca_api_key: { argument: 'key', help: '', unusedFor: 'enrolment', isSecret: true },
   init_endpoint: { argument: 'url', help: '', unusedFor: 'enrolment' },
   auth_csr: { argument: 'file', help: '', unusedFor: 'enrolment' },
   metrics_port: { argument: 'port', help: '', unusedFor: 'metrics' },
