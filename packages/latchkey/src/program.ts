@@ -61,7 +61,6 @@ Examples:
 const MISSING_MODES: Readonly<Record<string, string>> = {
   'config-only': 'enrolment',
   'manual-activation': 'enrolment',
-  'keystore-debug': 'the key store check',
 }
 
 /** Runs one command line and resolves with its exit code, when all it started has ended. */
@@ -123,6 +122,7 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       new Argument('[check]', 'only check that it would start, and list its keys').choices(['check']),
     )
     .option('-c, --config-file <file>', 'configuration file')
+    .option('-d, --keystore-debug', 'load the keys, tell their SKIs and every step in log lines, and end')
     .option(
       '-o, --output-config',
       'print what file, environment and flags come to, and end; secrets are left out',
@@ -155,7 +155,10 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       return
     }
     const given = { configFile, flags, logFormat: options['logFormat'] as LogFormat }
-    if (check === undefined) {
+    if (options['keystoreDebug'] === true) {
+      const { debugKeyStores } = await import('./commands/key-server-keystore-debug.ts')
+      done(await debugKeyStores(given, console))
+    } else if (check === undefined) {
       const { runKeyServer } = await import('./commands/key-server.ts')
       done(await runKeyServer(given, console))
     } else {

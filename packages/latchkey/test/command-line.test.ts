@@ -220,3 +220,19 @@ test('command line: --output-config leaves out a secret that YAML takes for a nu
   assert.match(out, /^api_token: \(not shown\)$/m)
   assert.doesNotMatch(out, /123456/)
 })
+
+test('command line: --keystore-debug tells each SKI and needs no certificate; a bad key ends it with 1', async () => {
+  using certificates = folderWithCertificates()
+  using folder = temporaryFolder()
+  folder.write('site.key', readFileSync(`${certificates.path}/other-key.pem`))
+  folder.write('gokeyless.yaml', 'loglevel: 3\nprivate_key_stores: [{file: site.key}]\n')
+  for (const flag of ['-d', '--keystore_debug']) {
+    const { code, out, err } = await say(['keyserver', flag], folder.path)
+    assert.deepEqual([code, out], [0, ''])
+    assert.match(err, /\[DEBUG\] .*SKI: [0-9a-f]{40}[\s\S]*\[INFO\] 1 key loaded\n/)
+  }
+  folder.write('site.key', 'garbage')
+  const { code, err } = await say(['keyserver', '-d'], folder.path)
+  assert.equal(code, 1)
+  assert.match(err, /site\.key/)
+})

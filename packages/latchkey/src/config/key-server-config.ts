@@ -127,6 +127,18 @@ export function mergedKeyServerSettings(sources: KeyServerSources): Readonly<Rec
   return { ...values, ...unused }
 }
 
+/**
+ * The key stores alone, for whoever looks at keys only: certificates need not be there.
+ *
+ * @throws {ConfigError}
+ */
+export function loadKeyServerStores(sources: KeyServerSources): readonly FileStoreEntry[] {
+  const merged = mergeSources(findFile(sources), sources)
+  const schema = SCHEMA.pick({ private_key_stores: true })
+  const settings = parseSettings(schema, merged.values, (path) => merged.placeOf(path))
+  return settings.private_key_stores.map((store) => absolute(store, sources.cwd))
+}
+
 function absolute(store: FileStoreEntry, cwd: string): FileStoreEntry {
   return store.dir === undefined ? { file: resolve(cwd, store.file) } : { dir: resolve(cwd, store.dir) }
 }
