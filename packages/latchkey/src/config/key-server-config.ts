@@ -164,7 +164,6 @@ function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyS
   const values: Record<string, unknown> = {}
   const places = new Map<string, (path: SettingPath) => Place>()
   const unused: Record<string, unknown> = {}
-  const unusedNames: string[] = []
   const fromFile = fileValues(file)
   for (const [name, row] of KEY_SERVER_ROWS) {
     const flag = row.only === 'file' ? undefined : flags[name]
@@ -182,15 +181,14 @@ function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyS
       places.set(name, (path) => ({ file: file?.file ?? '', ...file?.locate(path) }))
     }
     if (value === undefined) continue
-    if (row.unusedFor === undefined) {
-      values[name] = value
-    } else {
-      unused[name] = value
-      unusedNames.push(`${name} (${row.unusedFor})`)
-    }
+    if (row.unusedFor === undefined) values[name] = value
+    else unused[name] = value
   }
   const said = mergeStores(values, places, flags, env)
   const warnings = unknownKeys(file, fromFile)
+  const unusedNames = KEY_SERVER_ROWS.filter(([name]) => name in unused).map(
+    ([name, row]) => `${name} (${row.unusedFor})`,
+  )
   if (unusedNames.length > 0) {
     warnings.push(`accepted, but not used by this version: ${unusedNames.join(', ')}`)
   }
