@@ -19,6 +19,16 @@ export {
   parseLogLevel,
   silentLogger,
 } from './log.ts'
+export type { SeriesIndex, SeriesSnapshot } from './metric-series.ts'
+export {
+  type Counter,
+  type Gauge,
+  type GaugeMerge,
+  type Histogram,
+  MetricRegistry,
+  type MetricSnapshot,
+} from './metrics.ts'
+export { mergeMetrics, METRICS_CONTENT_TYPE, renderMetrics, type RenderOptions } from './metrics-text.ts'
 export { release } from './release.ts'
 export { DecodeError, type DecodeErrorCode, DECODE_ERRORS, Reader } from './reader.ts'
 export { Writer } from './writer.ts'
