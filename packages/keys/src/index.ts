@@ -9,6 +9,7 @@ export {
 } from './file-store.ts'
 export { type LoadKeyOptions, loadPrivateKey, type NativePrivateKey } from './native-key.ts'
 export {
+  type BackgroundOperations,
   type KeyStore,
   type KeyType,
   type MaybePromise,

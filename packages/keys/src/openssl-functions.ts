@@ -67,8 +67,14 @@ const FUNCTIONS = {
 
 type Arguments<Words extends readonly Word[]> = { [Index in keyof Words]: TypeOf[Words[Index]] }
 type Signature<Words> = Words extends readonly [infer Result extends Word, ...infer Rest extends Word[]]
-  ? (...values: Arguments<Rest>) => TypeOf[Result]
+  ? Native<Arguments<Rest>, TypeOf[Result]>
   : never
+
+interface Native<Values extends readonly unknown[], Result> {
+  (...values: Values): Result
+  /** The same call on a thread of libuv's pool. The buffers must be kept, and not be touched, until it calls back. */
+  async(...values: [...Values, done: (error: Error | null, result: Result) => void]): void
+}
 
 /** Every function of the table, callable. */
 export type OpenSsl = {

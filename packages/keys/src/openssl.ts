@@ -5,7 +5,8 @@
 //
 // Memory: OpenSSL keeps no pointer into our buffers past the call (the one exception, a BIO over a key file, lives
 // inside one function). Every `EVP_PKEY*` and context is owned by one OpenSslKey and freed by its dispose.
-// Everything is synchronous on one thread, so scratch buffers are shared and a context is never used twice at once.
+// What runs on this thread shares scratch buffers and contexts, since it is never interrupted. What runs on libuv's pool
+// has both to itself until it calls back, and a key that is disposed meanwhile is freed after the last of them.
 import { KeysError } from './errors.ts'
 import { bindOpenSsl, type OpenSsl, type Pointer } from './openssl-functions.ts'
 
@@ -29,6 +30,12 @@ export type DigestScheme =
 export interface DigestSigner {
   /** @throws {KeysError} ERR_KEYS_CRYPTO, ERR_KEYS_DISPOSED */
   sign(digest: Uint8Array): Uint8Array
+  /**
+   * The same on a thread of libuv's pool.
+   *
+   * @throws {KeysError} ERR_KEYS_CRYPTO, ERR_KEYS_DISPOSED, as a rejection.
+   */
+  signInBackground(digest: Uint8Array): Promise<Uint8Array>
 }
 
 let bound: OpenSsl | undefined
@@ -47,11 +54,16 @@ const SCRATCH_LENGTH = BigInt(SCRATCH_BYTES)
 interface Owned {
   pkey: Pointer
   readonly contexts: Pointer[]
+  /** Calls on the pool that use the key or a context of it. */
+  underWay: number
+  isForgotten: boolean
 }
 
 const forgotten = new FinalizationRegistry<Owned>(release)
 
 function release(owned: Owned): void {
+  owned.isForgotten = true
+  if (owned.underWay > 0) return
   const { EVP_PKEY_CTX_free, EVP_PKEY_free } = native()
   for (const context of owned.contexts.splice(0)) EVP_PKEY_CTX_free(context)
   if (owned.pkey !== null) EVP_PKEY_free(owned.pkey)
@@ -62,9 +74,10 @@ function release(owned: Owned): void {
 export class OpenSslKey {
   readonly #owned: Owned
   #decrypting: Pointer = null
+  readonly #idleDecrypting: Pointer[] = []
 
   private constructor(pkey: Pointer) {
-    this.#owned = { pkey, contexts: [] }
+    this.#owned = { pkey, contexts: [], underWay: 0, isForgotten: false }
     forgotten.register(this, this.#owned, this)
   }
 
@@ -127,7 +140,7 @@ export class OpenSslKey {
    */
   prepare(scheme: DigestScheme): DigestSigner {
     const { EVP_PKEY_sign_init, EVP_PKEY_sign, EVP_get_digestbyname, ...set } = native()
-    const context = this.#context((fresh) => {
+    const makeReady = (fresh: Pointer): void => {
       check(EVP_PKEY_sign_init(fresh))
       if (scheme.padding === 'ecdsa') return
       const md = checkedPointer(EVP_get_digestbyname(scheme.hash))
@@ -137,13 +150,25 @@ export class OpenSslKey {
         check(set.EVP_PKEY_CTX_set_rsa_pss_saltlen(fresh, RSA_PSS_SALTLEN_DIGEST))
         check(set.EVP_PKEY_CTX_set_rsa_mgf1_md(fresh, md))
       }
-    })
+    }
+    const context = this.#context(makeReady)
+    const idle: Pointer[] = []
     return {
       sign: (digest) => {
         this.#pkey()
         usedLength[0] = SCRATCH_LENGTH
         check(EVP_PKEY_sign(context, scratch, usedLength, digest, digest.length))
         return takeScratch()
+      },
+      signInBackground: async (digest) => {
+        this.#pkey()
+        const own = idle.pop() ?? this.#context(makeReady)
+        const input = pinned(digest)
+        const signature = pinned(SCRATCH_BYTES)
+        const length = slotOf(signature.length)
+        await this.#onPool((done) => EVP_PKEY_sign.async(own, signature, length, input, input.length, done))
+        idle.push(own)
+        return signature.slice(0, Number(length[0]))
       },
     }
   }
@@ -178,10 +203,7 @@ export class OpenSslKey {
   decryptRaw(ciphertext: Uint8Array): Uint8Array {
     const openssl = native()
     this.#pkey()
-    this.#decrypting ??= this.#context((fresh) => {
-      check(openssl.EVP_PKEY_decrypt_init(fresh))
-      check(openssl.EVP_PKEY_CTX_set_rsa_padding(fresh, RSA_PADDING.none))
-    })
+    this.#decrypting ??= this.#context(makeReadyToDecrypt)
     // Written straight into the caller's array: the plaintext must not stay behind in the scratch buffer.
     const plaintext = new Uint8Array(new ArrayBuffer(ciphertext.length))
     usedLength[0] = BigInt(plaintext.length)
@@ -195,6 +217,30 @@ export class OpenSslKey {
     }
   }
 
+  /**
+   * The same on a thread of libuv's pool.
+   *
+   * @throws {KeysError} ERR_KEYS_CRYPTO, ERR_KEYS_DISPOSED, as a rejection.
+   */
+  async decryptRawInBackground(ciphertext: Uint8Array): Promise<Uint8Array> {
+    const { EVP_PKEY_decrypt } = native()
+    this.#pkey()
+    const own = this.#idleDecrypting.pop() ?? this.#context(makeReadyToDecrypt)
+    const input = pinned(ciphertext)
+    const plaintext = pinned(input.length)
+    const length = slotOf(plaintext.length)
+    try {
+      await this.#onPool((done) => EVP_PKEY_decrypt.async(own, plaintext, length, input, input.length, done))
+      if (Number(length[0]) !== plaintext.length) throw new KeysError('ERR_KEYS_CRYPTO')
+      return plaintext
+    } catch (error) {
+      plaintext.fill(0)
+      throw error
+    } finally {
+      this.#idleDecrypting.push(own)
+    }
+  }
+
   get isDisposed(): boolean {
     return this.#owned.pkey === null
   }
@@ -204,12 +250,28 @@ export class OpenSslKey {
     forgotten.unregister(this)
     release(this.#owned)
     this.#decrypting = null
+    this.#idleDecrypting.length = 0
   }
 
   /** Every use comes through here: a freed address must never reach C. */
   #pkey(): Pointer {
-    if (this.#owned.pkey === null) throw new KeysError('ERR_KEYS_DISPOSED')
+    if (this.#owned.pkey === null || this.#owned.isForgotten) throw new KeysError('ERR_KEYS_DISPOSED')
     return this.#owned.pkey
+  }
+
+  /** Runs one call on the pool, during which nothing it uses is freed. OpenSSL's reasons stay on that thread: no detail. */
+  async #onPool(start: (done: (error: Error | null, result: number) => void) => void): Promise<void> {
+    const owned = this.#owned
+    owned.underWay++
+    try {
+      const result = await new Promise<number>((resolve, reject) => {
+        start((error, value) => (error === null ? resolve(value) : reject(error)))
+      })
+      if (result !== 1) throw new KeysError('ERR_KEYS_CRYPTO')
+    } finally {
+      owned.underWay--
+      if (owned.isForgotten) release(owned)
+    }
   }
 
   /** A context on which all of `makeReady` went well: a half-made one is freed, so that nobody can use it. */
@@ -225,6 +287,27 @@ export class OpenSslKey {
     this.#owned.contexts.push(fresh)
     return fresh
   }
+}
+
+/** RFC 8017 §5.1.2 and nothing around it. */
+function makeReadyToDecrypt(fresh: Pointer): void {
+  const { EVP_PKEY_decrypt_init, EVP_PKEY_CTX_set_rsa_padding } = native()
+  check(EVP_PKEY_decrypt_init(fresh))
+  check(EVP_PKEY_CTX_set_rsa_padding(fresh, RSA_PADDING.none))
+}
+
+/** Memory for a thread of the pool: outside V8's heap, where nothing moves it meanwhile. */
+function pinned(content: number | Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(typeof content === 'number' ? content : content.length))
+  if (typeof content !== 'number') bytes.set(content)
+  return bytes
+}
+
+/** A size_t for C to read and write. */
+function slotOf(value: number): BigUint64Array {
+  const slot = new BigUint64Array(new ArrayBuffer(8))
+  slot[0] = BigInt(value)
+  return slot
 }
 
 /** A copy of what the last call wrote. */

@@ -68,6 +68,19 @@ export interface PrivateKey {
    * @throws {KeysError} ERR_KEYS_CRYPTO if the ciphertext is larger than the modulus.
    */
   decryptRaw?(ciphertext: Uint8Array, options?: { signal?: AbortSignal }): MaybePromise<Uint8Array>
+
+  /**
+   * What `sign` and `decryptRaw` do, on another thread of this process. There where one operation takes long enough for
+   * that to be worth it: RSA and the larger curves. How many run at a time is the caller's to bound.
+   */
+  readonly background?: BackgroundOperations
+}
+
+export interface BackgroundOperations {
+  /** Like {@link PrivateKey.sign}; `input` is copied. */
+  sign(algorithm: SignatureAlgorithm, input: Uint8Array): Promise<Uint8Array>
+  /** Like {@link PrivateKey.decryptRaw}; `ciphertext` is copied. */
+  decryptRaw?(ciphertext: Uint8Array): Promise<Uint8Array>
 }
 
 /** Finds private keys by SKI. Disposing it frees its keys; a key must not be used after. */

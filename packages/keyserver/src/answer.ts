@@ -13,6 +13,7 @@ import {
   opcodeRow,
   type SignOpcodeRow,
 } from '@latchkey/wire'
+import type { BackgroundLane } from './background-lane.ts'
 import { hex, type KeyRequest } from './key-request.ts'
 import type { KeyServerObserver } from './observer.ts'
 
@@ -54,6 +55,8 @@ export interface AnswerOptions {
   /** Whether this client may use this key in this way; refused as if the key were not there. */
   readonly authorize: ((request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>) | undefined
   readonly missingSki: 'internal' | 'key-not-found'
+  /** Where operations that take long have their turn. */
+  readonly backgroundLane: BackgroundLane
   readonly observer: KeyServerObserver
   /** Told about each look-up, before its outcome is answered. */
   readonly lookedUp: (request: KeyRequest, isFound: boolean) => void
@@ -123,7 +126,7 @@ function withKey(
       options.lookedUp(request, key !== undefined)
       return key === undefined
         ? lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
-        : useKey(key, operation, request.operation.payload ?? NO_BYTES, signal)
+        : useKey(key, { request, operation, signal, lane: options.backgroundLane })
     })
   }
   const { authorize } = options
@@ -134,27 +137,28 @@ function withKey(
 
 const NO_BYTES = new Uint8Array(0)
 
-function useKey(
-  key: PrivateKey,
-  operation: KeyOperation,
-  input: Uint8Array,
-  signal: AbortSignal,
-): MaybePromise<Answer> {
+interface KeyUse {
+  readonly request: KeyRequest
+  readonly operation: KeyOperation
+  readonly signal: AbortSignal
+  readonly lane: BackgroundLane
+}
+
+function useKey(key: PrivateKey, use: KeyUse): MaybePromise<Answer> {
+  const { operation } = use
   if (key.keyType !== operation.keyType) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key is ${key.keyType}, not ${operation.keyType}`)
   }
-  return operation.kind === 'sign'
-    ? sign(key, operation.signatureAlgorithm, input, signal)
-    : decrypt(key, input, signal)
+  return operation.kind === 'sign' ? sign(key, operation.signatureAlgorithm, use) : decrypt(key, use)
 }
 
 /** Checked here for every kind of key store: some sign a digest of any length, and what comes out is useless. */
 function sign(
   key: PrivateKey,
   algorithm: SignatureAlgorithm,
-  input: Uint8Array,
-  signal: AbortSignal,
+  { request, signal, lane }: KeyUse,
 ): MaybePromise<Answer> {
+  const input = request.operation.payload ?? NO_BYTES
   const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
   if (digestBytes !== undefined && input.length !== digestBytes) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `a digest of ${input.length} bytes for ${algorithm}`)
@@ -162,18 +166,34 @@ function sign(
   if (!key.algorithms.has(algorithm)) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `the key cannot do ${algorithm}`)
   }
-  const signature = attempt(() => key.sign(algorithm, input, { signal }), operationBroken)
-  return whenReady(signature, (bytes) => (bytes instanceof Failure ? bytes : success(bytes, false)))
+  const { background } = key
+  const start = (): MaybePromise<Uint8Array> => {
+    if (background === undefined) return key.sign(algorithm, input, { signal })
+    return lane.run(request.client, () => background.sign(algorithm, input), signal)
+  }
+  return whenReady(attempt(start, operationBroken), (bytes) =>
+    bytes instanceof Failure ? bytes : success(bytes, false),
+  )
 }
 
 /**
  * Raw RSA for every kind of key store: an answer shorter than the modulus has lost its padding, and giving it to a
  * client would make this server a padding oracle.
  */
-function decrypt(key: PrivateKey, ciphertext: Uint8Array, signal: AbortSignal): MaybePromise<Answer> {
+function decrypt(key: PrivateKey, { request, signal, lane }: KeyUse): MaybePromise<Answer> {
   if (key.decryptRaw === undefined) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'the key cannot decrypt')
+  const ciphertext = request.operation.payload ?? NO_BYTES
   const modulusBits = key.publicKey.asymmetricKeyDetails?.modulusLength ?? 0
-  const plaintext = attempt(() => key.decryptRaw?.(ciphertext, { signal }) ?? NO_BYTES, operationBroken)
+  const { background } = key
+  const start = (): MaybePromise<Uint8Array> => {
+    if (background?.decryptRaw === undefined) return key.decryptRaw?.(ciphertext, { signal }) ?? NO_BYTES
+    return lane.run(
+      request.client,
+      async () => (await background.decryptRaw?.(ciphertext)) ?? NO_BYTES,
+      signal,
+    )
+  }
+  const plaintext = attempt(start, operationBroken)
   return whenReady(plaintext, (bytes) => {
     if (bytes instanceof Failure) return bytes
     if (bytes.length === Math.ceil(modulusBits / 8)) return success(bytes, true)

@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls'
 import { silentLogger } from '@latchkey/core'
 import { encodePacket, encodePong, encodeResponse, OPCODES } from '@latchkey/wire'
 import { storeOf, testKey } from '../test/support/test-keys.ts'
+import { BackgroundLane } from './background-lane.ts'
 import { Connection, type ConnectionContext } from './connection.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import { Turns } from './turns.ts'
@@ -84,6 +85,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
       allow: () => true,
       authorize: undefined,
       missingSki: 'internal',
+      backgroundLane: new BackgroundLane(1),
       lookedUp: () => {},
     },
   }

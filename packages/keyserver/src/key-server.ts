@@ -1,9 +1,11 @@
 // The key server's shell: listens, lets clients in or not, keeps the list of connections, reloads and closes.
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
 import type { KeyStore, MaybePromise } from '@latchkey/keys'
 import type { KeyOperation } from './answer.ts'
+import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
 import { type ClientCas, presentedChain, readClientCas, refusalOf } from './client-certificate.ts'
 import { Connection, type ConnectionContext } from './connection.ts'
@@ -116,6 +118,7 @@ class TlsKeyServer implements KeyServer {
         allow: options.allow ?? (() => true),
         authorize: options.authorize,
         missingSki: options.missingSki ?? 'internal',
+        backgroundLane: new BackgroundLane(availableParallelism()),
         lookedUp: (request, isFound) => logLookup(logger, request, isFound),
       },
     }
