@@ -14,6 +14,7 @@ export const KEY_ALGORITHMS = {
   'ecdsa-p521': ecdsa('P-521', 'SHA-512'),
   'rsa-2048': rsa(2048),
   'rsa-3072': rsa(3072),
+  'rsa-4096': rsa(4096),
   /** Too short, and signing with SHA-1: for certificates that are wrong on purpose. */
   'rsa-1024': rsa(1024),
   'rsa-2048-sha1': rsa(2048, 'SHA-1'),

@@ -25,6 +25,7 @@ const KEY_DETAILS: Readonly<Record<KeyAlgorithm, { type: string; size: string | 
   'ecdsa-p521': { type: 'ec', size: 'secp521r1' },
   'rsa-2048': { type: 'rsa', size: 2048 },
   'rsa-3072': { type: 'rsa', size: 3072 },
+  'rsa-4096': { type: 'rsa', size: 4096 },
   'rsa-1024': { type: 'rsa', size: 1024 },
   'rsa-2048-sha1': { type: 'rsa', size: 2048 },
   ed25519: { type: 'ed25519', size: undefined },
