@@ -34,8 +34,9 @@ const MAX_SAMPLES = 1 << 20
 const OPCODE_ITEM_AT = HEADER_BYTES
 const REPLIES: ReadonlySet<number> = new Set([0xf0, 0xf2])
 
-answerParent(async (load: Partial<KeylessLoad>): Promise<object> =>
-  load.port === undefined ? {} : await measure(load as KeylessLoad),
+answerParent(
+  async (load: Partial<KeylessLoad>): Promise<object> =>
+    load.port === undefined ? {} : await measure(load as KeylessLoad),
 )
 
 async function measure(load: KeylessLoad): Promise<KeylessMeasured> {
@@ -50,7 +51,8 @@ async function measure(load: KeylessLoad): Promise<KeylessMeasured> {
   await Promise.all(lanes)
   for (const socket of sockets) socket.destroy()
   const sorted = tally.samples.subarray(0, Math.min(tally.count, MAX_SAMPLES)).toSorted()
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
   return { perSecond: count / seconds, p50: at(0.5), p99: at(0.99), max: at(1), errors: tally.errors }
 }
 

@@ -6,6 +6,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
   /** Default: `operationTimeoutMs` of the client. */
   readonly timeoutMs?: number | undefined
+  /** What is sent instead where the key server knows scoped signing. */
+  readonly scoped?: Operation | undefined
 }
 
 /** What a chooser between key servers, a health page and a metrics page read. */

@@ -1,6 +1,6 @@
 // One connection to a key server: packets out in few writes, packets in as they are cut from the stream.
 import type { TLSSocket } from 'node:tls'
-import { type FramedPacket, PacketFramer } from '@latchkey/wire'
+import { type FramedPacket, PacketFramer, SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
 
 /** How long a closing connection may take for the other side's goodbye. */
 const GOODBYE_MS = 500
@@ -40,6 +40,11 @@ export class Connection {
   /** The socket holds as much as it should: packets wait where they can still be given up. */
   get isBlocked(): boolean {
     return this.#isBlocked
+  }
+
+  /** Both sides know scoped signing. */
+  get knowsScopes(): boolean {
+    return this.#socket.alpnProtocol === SCOPED_SIGNING_PROTOCOL
   }
 
   /** For people: `TLSv1.3`. */

@@ -7,6 +7,7 @@ import {
   type SecureContext,
   type TLSSocket,
 } from 'node:tls'
+import { SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
 
 /** Post-quantum first, and a key share for those that do not have it, so that neither costs a round trip more. */
 const GROUPS = '?*X25519MLKEM768:*X25519:P-256:P-384'
@@ -25,6 +26,8 @@ export interface KeyServerAddress {
   readonly key: string | Uint8Array
   /** 1.2 unless told: a peer of the protocol's first implementation speaks nothing newer. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** Whether to offer scoped signing; a key server that does not know it ignores the offer. Default: true. */
+  readonly scopedSigning?: boolean
 }
 
 export const DEFAULT_PORT = 2407
@@ -41,13 +44,16 @@ export class Dialler {
   readonly #port: number
   readonly #name: string
   readonly #secureContext: SecureContext
+  readonly #protocols: string[]
 
   /** @throws {Error} of Node if a certificate or key cannot be used; {RangeError} on a port that is none. */
-  constructor({ host, port = DEFAULT_PORT, serverName, ca, cert, key, minVersion }: KeyServerAddress) {
+  constructor(address: KeyServerAddress) {
+    const { host, port = DEFAULT_PORT, serverName, ca, cert, key, minVersion, scopedSigning = true } = address
     if (!Number.isInteger(port) || port < 1 || port > 0xffff) throw new RangeError(`port ${port}`)
     this.#host = host
     this.#port = port
     this.#name = serverName ?? host
+    this.#protocols = scopedSigning ? [SCOPED_SIGNING_PROTOCOL] : []
     this.#secureContext = createSecureContext({
       ca: [ca].flat().map(bytesOrText),
       cert: bytesOrText(cert),
@@ -72,6 +78,7 @@ export class Dialler {
       host: this.#host,
       port: this.#port,
       secureContext: this.#secureContext,
+      ALPNProtocols: this.#protocols,
       servername: isIP(name) === 0 ? name : '', // RFC 6066 §3: no addresses in SNI
       checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
     })

@@ -127,7 +127,7 @@ class MultiplexedClient implements KeyServerClient {
     await this.#closing
   }
 
-  #ask(operation: Operation, { signal, timeoutMs }: RequestOptions = {}): Promise<Answer> {
+  #ask(operation: Operation, { signal, timeoutMs, scoped }: RequestOptions = {}): Promise<Answer> {
     const packet = encodePacket(0, operation)
     const refusal = this.#refusal(packet, signal)
     if (refusal !== undefined) throw refusal
@@ -143,6 +143,7 @@ class MultiplexedClient implements KeyServerClient {
     const now = this.#clock()
     const request: PendingRequest = {
       packet,
+      scoped,
       deadline: now + (timeoutMs ?? this.#limits.operationTimeoutMs),
       maxAttempts: MAX_ATTEMPTS,
       attempts: 0,
@@ -192,18 +193,20 @@ class MultiplexedClient implements KeyServerClient {
       if (this.#pending.waiting === 0) return
       const now = this.#clock()
       if (this.#pending.inFlight === 0) open.liveness.startedOwing(now)
-      open.connection.write(this.#nextBatch(now))
+      open.connection.write(this.#nextBatch(now, open.connection.knowsScopes))
     }
   }
 
-  #nextBatch(now: number): Uint8Array[] {
+  #nextBatch(now: number, knowsScopes: boolean): Uint8Array[] {
     const packets: Uint8Array[] = []
     for (let bytes = 0; bytes < BATCH_BYTES; ) {
       const request = this.#pending.send(now)
       if (request === undefined) break
       if (request.attempts > 1) this.#counts.retries++
-      packets.push(request.packet)
-      bytes += request.packet.length
+      const { packet, scoped, id } = request
+      // Written only now: whether the key server knows scopes is not known before there is a connection.
+      packets.push(knowsScopes && scoped !== undefined ? encodePacket(id ?? 0, scoped) : packet)
+      bytes += packet.length
     }
     return packets
   }

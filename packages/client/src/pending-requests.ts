@@ -7,6 +7,8 @@ const LAST_ID = 0xffffffff
 export interface PendingRequest {
   /** The packet; its id is set when it is sent. */
   readonly packet: Uint8Array
+  /** What goes out instead on a connection with scoped signing. */
+  readonly scoped?: Operation | undefined
   /** How often it may be sent: key operations are safe to repeat. */
   readonly maxAttempts: number
   /** When it is given up, on the clock of {@link PendingRequests.takeExpired}. */

@@ -56,9 +56,24 @@ for (const [name, { code, keyType, hash }] of Object.entries(SIGNATURE_SCHEMES))
     assert.deepEqual(operation.serverName, new TextEncoder().encode('www.example.com'))
     assert.deepEqual(operation.clientIp, Uint8Array.of(192, 0, 2, 1))
     assert.equal(operation.requestContext, undefined)
-    assert.deepEqual(options, { signal, timeoutMs: 4000 })
+    const { scoped, ...rest } = options ?? assert.fail()
+    assert.deepEqual(rest, { signal, timeoutMs: 4000 })
+    // Where the key server knows scopes it gets the content itself, all else being equal.
+    assert.deepEqual(scoped, { ...operation, payload: CONTENT, extra: Uint8Array.of(1) })
   })
 }
+
+test('what is signed has the scope of its purpose, and a delegated credential none', async () => {
+  const { client, asked } = recorder()
+  const signer = createKeylessSigner({ client, keys: KEYS, clock: () => 0 })
+  for (const purpose of ['tls12-ske', 'delegated-credential'] as const) {
+    await signer.sign(signRequest({ purpose }), signal)
+  }
+  assert.deepEqual(
+    asked.map(({ options }) => options?.scoped?.extra),
+    [Uint8Array.of(2), undefined],
+  )
+})
 
 test('no name and no usable address: they are left out', async () => {
   const { client, asked } = recorder()
@@ -185,7 +200,7 @@ test('a premaster secret is asked for as raw RSA, and taken out of its block her
   assert.deepEqual(operation.ski, SKI)
   assert.deepEqual(operation.serverName, new TextEncoder().encode('www.example.com'))
   assert.deepEqual(operation.clientIp, Uint8Array.of(192, 0, 2, 1))
-  assert.deepEqual(options, { signal, timeoutMs: 4000 })
+  assert.deepEqual(options, { signal, timeoutMs: 4000, scoped: undefined })
 })
 
 test('a block that is padded wrongly gives 48 bytes too, others each time', async () => {

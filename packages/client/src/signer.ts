@@ -2,7 +2,7 @@
 import { hash, randomUUID } from 'node:crypto'
 import { type ClockMs, type Logger, silentLogger } from '@latchkey/core'
 import { type DecryptRequest, premasterOfBlock, type Signer, type SignRequest } from '@latchkey/tls'
-import { KeylessError, OPCODES, type Operation, type SignOpcodeRow } from '@latchkey/wire'
+import { KeylessError, OPCODES, type Operation, SIGNING_SCOPES, type SignOpcodeRow } from '@latchkey/wire'
 import type { KeyServerClient } from './client.ts'
 import { ClientError } from './errors.ts'
 import { ipAddressBytes } from './ip-address.ts'
@@ -77,13 +77,22 @@ export function createKeylessSigner(options: KeylessSignerOptions): Required<Sig
     if (key === undefined) throw new ClientError('ERR_CLIENT_UNKNOWN_KEY', { detail: keyId })
     const timeoutMs = request.deadlineMs - clock()
     if (timeoutMs <= 0) throw new ClientError('ERR_CLIENT_TIMEOUT', { detail: 'the deadline has passed' })
-    const operation = { ...question(), ski: key.ski, ...visitorOf(request) }
+    const visit = { ski: key.ski, ...visitorOf(request), ...(sendRequestId ? logged(request) : undefined) }
+    const operation = { ...question(), ...visit }
+    const scoped = scopedQuestion(request)
     const client = 'pick' in options ? options.pick(key.ski) : options.client
-    if (!sendRequestId) return payloadOf(await client.request(operation, { signal, timeoutMs }))
+    return payloadOf(
+      await client.request(operation, {
+        signal,
+        timeoutMs,
+        scoped: scoped && { opcode: operation.opcode, ...scoped, ...visit },
+      }),
+    )
+  }
+  const logged = ({ serverName }: SignRequest | DecryptRequest): Pick<Operation, 'requestContext'> => {
     const requestId = randomUUID()
-    logger.debug('asking for a private-key operation', { requestId, sni: request.serverName })
-    const requestContext = textBytes(JSON.stringify({ request_id: requestId }))
-    return payloadOf(await client.request({ ...operation, requestContext }, { signal, timeoutMs }))
+    logger.debug('asking for a private-key operation', { requestId, sni: serverName })
+    return { requestContext: textBytes(JSON.stringify({ request_id: requestId })) }
   }
   return {
     // A copy: the reply is a view of everything that came in one read.
@@ -114,6 +123,14 @@ function signQuestion({ scheme, content }: SignRequest): Question {
     opcode: row.code,
     payload: row.hash === undefined ? content : hash(row.hash, content, 'buffer'),
   }
+}
+
+/** The content itself, and what it is: undefined for what scoped signing has no scope for. */
+function scopedQuestion(
+  request: SignRequest | DecryptRequest,
+): Pick<Operation, 'payload' | 'extra'> | undefined {
+  if (!('purpose' in request) || request.purpose === 'delegated-credential') return undefined
+  return { payload: request.content, extra: Uint8Array.of(SIGNING_SCOPES[request.purpose]) }
 }
 
 /** For whom. */

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { encodeError, encodePacket, encodeResponse, OPCODES, PROTOCOL_ERRORS } from '@latchkey/wire'
+import {
+  encodeError,
+  encodePacket,
+  encodeResponse,
+  OPCODES,
+  PROTOCOL_ERRORS,
+  SCOPED_SIGNING_PROTOCOL,
+} from '@latchkey/wire'
 import { type Asked, clientOf, echo, signRequest, startKeyServer, until } from './scripted-key-server.ts'
 
 test('a request is answered over mutual TLS', async () => {
@@ -58,6 +65,20 @@ test('ping measures, and wants its own payload back', async () => {
   assert.equal(client.health.rttMs, rttMs)
   assert.ok((await client.ping(Uint8Array.of(1, 2))).rttMs > 0)
   await assert.rejects(client.ping(Uint8Array.of(9)), { code: 'ERR_KEYLESS_REPLY' })
+})
+
+test('the scoped request goes to a key server that knows scopes, the plain one to any other', async () => {
+  for (const [options, offered, expected] of [
+    [{ ALPNProtocols: [SCOPED_SIGNING_PROTOCOL] }, true, 7],
+    [{ ALPNProtocols: [SCOPED_SIGNING_PROTOCOL] }, false, 1],
+    [{}, true, 1],
+  ] as const) {
+    await using server = await startKeyServer(echo, { ...options })
+    await using client = clientOf(server, { scopedSigning: offered })
+    const scoped = { ...signRequest(7), extra: Uint8Array.of(1) }
+    const { payload } = await client.request(signRequest(1), { scoped })
+    assert.deepEqual(payload?.[1], expected)
+  }
 })
 
 test('an error reply is its code, and is not retried', async () => {

@@ -11,11 +11,13 @@ import {
   type KeylessErrorCode,
   OPCODES,
   opcodeRow,
+  readSigningScope,
   type SignOpcodeRow,
 } from '@latchkey/wire'
 import type { BackgroundLane } from './background-lane.ts'
 import { hex, type KeyRequest } from './key-request.ts'
 import type { KeyServerObserver } from './observer.ts'
+import { scopeFlaw, signingInput } from './scoped-signing.ts'
 
 /** An operation with a private key: what a policy decides about. */
 export type KeyOperation = SignOpcodeRow<SignatureAlgorithm> | DecryptOpcodeRow
@@ -152,13 +154,33 @@ function useKey(key: PrivateKey, use: KeyUse): MaybePromise<Answer> {
   return operation.kind === 'sign' ? sign(key, operation.signatureAlgorithm, use) : decrypt(key, use)
 }
 
-/** Checked here for every kind of key store: some sign a digest of any length, and what comes out is useless. */
-function sign(
+function sign(key: PrivateKey, algorithm: SignatureAlgorithm, use: KeyUse): MaybePromise<Answer> {
+  const { payload = NO_BYTES, extra = NO_BYTES } = use.request.operation
+  if (!use.request.isScoped) return signDigest(key, algorithm, payload, use)
+  const scope = readSigningScope(extra)
+  if (scope === undefined) return outOfScope('no scope that is known here')
+  const flaw = scopeFlaw(scope, payload, algorithm, key)
+  return flaw === undefined
+    ? signDigest(key, algorithm, signingInput(payload, algorithm), use)
+    : outOfScope(flaw)
+}
+
+/** As little is told to the client as of a key that is not there: what passes is not to be found out by trying. */
+function outOfScope(flaw: string): Failure {
+  return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `denied, out of scope: ${flaw}`)
+}
+
+/**
+ * Checked here for every kind of key store: some sign a digest of any length, and what comes out is useless.
+ *
+ * @param input for Ed25519 the message.
+ */
+function signDigest(
   key: PrivateKey,
   algorithm: SignatureAlgorithm,
+  input: Uint8Array,
   { request, signal, lane }: KeyUse,
 ): MaybePromise<Answer> {
-  const input = request.operation.payload ?? NO_BYTES
   const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
   if (digestBytes !== undefined && input.length !== digestBytes) {
     return failure('ERR_KEYLESS_CRYPTOGRAPHY', `a digest of ${input.length} bytes for ${algorithm}`)

@@ -10,11 +10,18 @@ export interface Client {
   readonly names: string
   /** Serial number of the leaf, in decimal. */
   readonly serial: string
+  /** Both sides of the connection know scoped signing. */
+  readonly knowsScopes: boolean
 }
 
-export function describeClient(peer: string, chain: readonly X509Certificate[]): Client {
+export function describeClient(
+  peer: string,
+  chain: readonly X509Certificate[],
+  { knowsScopes = false }: { readonly knowsScopes?: boolean } = {},
+): Client {
   const [leaf] = chain
-  return { peer, chain, names: commonNames(leaf?.subject ?? ''), serial: decimal(leaf?.serialNumber ?? '') }
+  const names = commonNames(leaf?.subject ?? '')
+  return { peer, chain, names, serial: decimal(leaf?.serialNumber ?? ''), knowsScopes }
 }
 
 /** `host:port` with the brackets that IPv6 needs; an IPv4 client of a dual-stack socket by its IPv4 address. */

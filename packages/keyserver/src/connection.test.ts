@@ -89,7 +89,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
       lookedUp: () => {},
     },
   }
-  const client = { peer: 'test', chain: [], names: '', serial: '' }
+  const client = { peer: 'test', chain: [], names: '', serial: '', knowsScopes: false }
   // All that a connection wants of a TLS socket, a stream has.
   const connection = new Connection(socket as TLSSocket, client, context)
   t.after(() => connection.drain('shutdown', 0))

@@ -30,6 +30,11 @@ export class KeyRequest {
     return this.#requestId
   }
 
+  /** A signature of which the client shows what is signed: the payload is no digest. */
+  get isScoped(): boolean {
+    return this.client.knowsScopes && this.operation.extra !== undefined
+  }
+
   get opcodeName(): string {
     return opcodeName(this.operation.opcode)
   }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
 import type { KeyStore, MaybePromise } from '@latchkey/keys'
+import { SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
 import type { KeyOperation } from './answer.ts'
 import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
@@ -125,6 +126,8 @@ class TlsKeyServer implements KeyServer {
     this.#tls = createTlsServer({
       ...tlsSettings(options, this.#cas, options.tls13 ?? true),
       requestCert: true,
+      // RFC 7301 §3.2: a client that names protocols and not this one is refused; those of plain Keyless name none.
+      ALPNProtocols: [SCOPED_SIGNING_PROTOCOL],
       rejectUnauthorized: false, // decided in #admit: OpenSSL alone knows only half of the rule
       handshakeTimeout: this.#limits.handshakeTimeoutMs,
     })
@@ -240,7 +243,8 @@ class TlsKeyServer implements KeyServer {
       return
     }
     socket.allowHalfOpen = true // a client that has sent its last request still gets its replies
-    this.#connections.add(new Connection(socket, describeClient(peer, chain), this.#context))
+    const knowsScopes = socket.alpnProtocol === SCOPED_SIGNING_PROTOCOL
+    this.#connections.add(new Connection(socket, describeClient(peer, chain, { knowsScopes }), this.#context))
     this.#context.observer.connectionOpened?.(chain)
   }
 

@@ -43,4 +43,10 @@ export {
   setPacketId,
 } from './packet.ts'
 export { readReply } from './reply.ts'
+export {
+  readSigningScope,
+  SCOPED_SIGNING_PROTOCOL,
+  SIGNING_SCOPES,
+  type SigningScope,
+} from './scoped-signing.ts'
 export { serverNameText } from './server-name.ts'

@@ -11,7 +11,7 @@ export interface Operation {
   /** See OPCODES; 0 if the packet had none. */
   readonly opcode: number
   readonly payload?: Uint8Array
-  /** Second input of custom operations, private to them. */
+  /** Second input of custom operations, private to them; and the scope of a signature, see scoped-signing.ts. */
   readonly extra?: Uint8Array
   /** SubjectKeyIdentifier, 20 bytes: names the key. */
   readonly ski?: Uint8Array
