@@ -13,7 +13,7 @@ import { type Answer, answer, type AnswerOptions, Failure, wipeAnswer } from './
 import type { Client } from './client.ts'
 import { KeyRequest } from './key-request.ts'
 import type { Limits } from './limits.ts'
-import type { ConnectionEnd, KeyServerObserver, RequestOutcome } from './observer.ts'
+import type { ConnectionEnd, KeyServerObserver, PauseCause, RequestOutcome } from './observer.ts'
 import { encodeReply, errorPacket, wireByte } from './reply.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { logArrival, logFailure } from './request-log.ts'
@@ -84,6 +84,15 @@ export class Connection implements Worker {
     context.logger.debug(`connection ${client.peer}: serving`)
   }
 
+  /** Requests whose answer is waited for. */
+  get inFlight(): number {
+    return this.#inFlight.size
+  }
+
+  get queuedReplyBytes(): number {
+    return this.#writer.queuedBytes
+  }
+
   /** Answers what has been taken and closes, within `drainMs`; a connection that ends already ends by then too. */
   drain(end: ConnectionEnd, drainMs: number = this.#context.limits.drainMs): void {
     if (this.#state.name === 'closed') return
@@ -128,6 +137,11 @@ export class Connection implements Worker {
     return this.#inFlight.size >= maxInFlight || this.#writer.queuedBytes >= maxQueuedReplyBytes
   }
 
+  #pauseCause(): PauseCause {
+    if (this.#inFlight.size >= this.#context.limits.maxInFlight) return 'requests'
+    return this.#isFull() ? 'reply_bytes' : 'unread_bytes'
+  }
+
   #take(framed: FramedPacket): void {
     const packet = this.#read(framed)
     if (packet === undefined) return
@@ -166,6 +180,7 @@ export class Connection implements Worker {
     }
     const { operationTimeoutMs } = this.#context.limits
     const deadline = setTimeout(() => {
+      this.#context.observer.operationTimedOut?.()
       settle(
         new Failure('ERR_KEYLESS_CRYPTOGRAPHY', 'operation', `no answer within ${operationTimeoutMs} ms`),
       )
@@ -188,7 +203,7 @@ export class Connection implements Worker {
     const onWritten =
       observer.replyWritten === undefined
         ? undefined
-        : (): void => observer.replyWritten?.(outcome, performance.now() - takenAt)
+        : (now: number): void => observer.replyWritten?.(outcome, now - takenAt)
     this.#writer.add(packet, { isSecret, onWritten })
   }
 
@@ -205,8 +220,12 @@ export class Connection implements Worker {
     const shouldPause = this.#isFull() || this.#hasUnread()
     if (shouldPause === this.#isPaused) return
     this.#isPaused = shouldPause
-    if (shouldPause) this.#socket.pause()
-    else this.#socket.resume()
+    if (!shouldPause) {
+      this.#socket.resume()
+      return
+    }
+    this.#socket.pause()
+    this.#context.observer.readingPaused?.(this.#pauseCause())
   }
 
   /** Enough has come: the next chunks are read when this connection had its turn. */
@@ -223,7 +242,7 @@ export class Connection implements Worker {
     if (this.#state.name !== 'open') return
     // While we do not read, silence is ours; the write and operation deadlines end that.
     if (this.#isPaused) this.#readTimer.refresh()
-    else this.drain(this.#framer.pendingBytes > 0 ? 'partial' : 'idle')
+    else this.drain(this.#framer.pendingBytes > 0 ? 'stalled' : 'idle')
   }
 
   #endIfDrained(): void {
@@ -239,7 +258,11 @@ export class Connection implements Worker {
     if (this.#state.name === 'closed' || closeAt >= this.#closeAt) return
     this.#closeAt = closeAt
     clearTimeout(this.#closeTimer)
-    this.#closeTimer = setTimeout(() => this.#socket.destroy(), ms)
+    this.#closeTimer = setTimeout(() => {
+      // Once all is answered it is only the client's own end that is waited for.
+      if (!this.#isEnding) this.#context.observer.drainCut?.()
+      this.#socket.destroy()
+    }, ms)
   }
 
   #abandon(end: ConnectionEnd): void {

@@ -1,5 +1,6 @@
 // The key server: accepts, authorises and answers Keyless requests.
 export type { KeyOperation } from './answer.ts'
+export type { CertificateMetrics } from './certificate-metrics.ts'
 export type { Client } from './client.ts'
 export { KEYSERVER_ERRORS, KeyServerError, type KeyServerErrorCode } from './errors.ts'
 export type { KeyRequest } from './key-request.ts'
@@ -8,6 +9,14 @@ export {
   type KeyServer,
   type KeyServerCertificates,
   type KeyServerOptions,
+  type KeyServerStatus,
 } from './key-server.ts'
 export { DEFAULT_LIMITS, type Limits } from './limits.ts'
-export type { ConnectionEnd, KeyServerObserver, RequestOutcome } from './observer.ts'
+export { KeyServerMetrics, type KeyServerMetricsOptions } from './metrics.ts'
+export type {
+  ConnectionEnd,
+  HandshakeFailure,
+  KeyServerObserver,
+  PauseCause,
+  RequestOutcome,
+} from './observer.ts'

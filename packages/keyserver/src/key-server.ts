@@ -13,9 +13,9 @@ import { Connection, type ConnectionContext } from './connection.ts'
 import { KeyServerError } from './errors.ts'
 import type { KeyRequest } from './key-request.ts'
 import { type Limits, withDefaults } from './limits.ts'
-import type { KeyServerObserver } from './observer.ts'
+import type { HandshakeFailure, KeyServerObserver } from './observer.ts'
 import { logLookup } from './request-log.ts'
-import { expiryOf, type ServerIdentity, tlsSettings } from './tls-settings.ts'
+import { type ServerIdentity, tlsSettings, type Validity, validityOf } from './tls-settings.ts'
 import { Turns } from './turns.ts'
 
 /** What a key server shows to clients and expects of them. */
@@ -47,6 +47,21 @@ export interface KeyServerOptions extends KeyServerCertificates {
   readonly now?: () => Date
 }
 
+/** What a key server is and holds at one moment. */
+export interface KeyServerStatus {
+  readonly isListening: boolean
+  /** Asked to close: it finishes what it has. */
+  readonly isClosing: boolean
+  readonly isCertificateValid: boolean
+  /** Connections whose client was let in. */
+  readonly connections: number
+  readonly handshakes: number
+  /** Operations that are waited for. */
+  readonly requestsExecuting: number
+  /** Replies that clients have not read yet. */
+  readonly queuedReplyBytes: number
+}
+
 /** A key server; it listens at one address. */
 export interface KeyServer extends AsyncDisposable {
   /**
@@ -60,6 +75,8 @@ export interface KeyServer extends AsyncDisposable {
   address(): AddressInfo | undefined
   /** Connections whose client was let in. */
   readonly connectionCount: number
+  /** Looks at every connection: for whoever asks now and then. */
+  status(): KeyServerStatus
   /**
    * New connections get the new certificates, all of them or, if they are no good, none; open connections go on.
    *
@@ -97,6 +114,7 @@ class TlsKeyServer implements KeyServer {
   readonly #handshakes = new Map<string, Socket>()
   readonly #connections = new Set<Connection>()
   #cas: ClientCas
+  #validity: Validity
   #isFull = false
   #closing: Promise<void> | undefined
   #allClosed: (() => void) | undefined
@@ -134,11 +152,26 @@ class TlsKeyServer implements KeyServer {
     this.#tls.on('secureConnection', (socket) => this.#admit(socket))
     this.#tls.on('tlsClientError', (error, socket) => this.#onHandshakeError(error, socket))
     this.#tcp = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket))
-    this.#warnOfExpiry(options)
+    this.#validity = validityOf(options)
+    this.#warnOfExpiry()
   }
 
   get connectionCount(): number {
     return this.#connections.size
+  }
+
+  status(): KeyServerStatus {
+    const connections = [...this.#connections]
+    const now = this.#now()
+    return {
+      isListening: this.#tcp.listening,
+      isClosing: this.#closing !== undefined,
+      isCertificateValid: now >= this.#validity.from && now < this.#validity.to,
+      connections: connections.length,
+      handshakes: this.#handshakes.size,
+      requestsExecuting: connections.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      queuedReplyBytes: connections.reduce((sum, { queuedReplyBytes }) => sum + queuedReplyBytes, 0),
+    }
   }
 
   async listen({
@@ -175,7 +208,8 @@ class TlsKeyServer implements KeyServer {
     const cas = readClientCas(certificates.ca)
     this.#tls.setSecureContext(tlsSettings(certificates, cas, this.#options.tls13 ?? true))
     this.#cas = cas
-    this.#warnOfExpiry(certificates)
+    this.#validity = validityOf(certificates)
+    this.#warnOfExpiry()
   }
 
   close({ drainMs = this.#limits.drainMs }: { readonly drainMs?: number } = {}): Promise<void> {
@@ -209,9 +243,10 @@ class TlsKeyServer implements KeyServer {
     }
     const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
     const { maxConnections, maxHandshakes } = this.#limits
-    const isFull =
-      this.#handshakes.size >= maxHandshakes ||
-      this.#handshakes.size + this.#connections.size >= maxConnections
+    const hasTooManyHandshakes = this.#handshakes.size >= maxHandshakes
+    const isFull = hasTooManyHandshakes || this.#handshakes.size + this.#connections.size >= maxConnections
+    if (isFull)
+      this.#context.observer.connectionRefused?.(hasTooManyHandshakes ? 'handshakes' : 'connections')
     if (isFull || this.#closing !== undefined) {
       if (isFull && !this.#isFull)
         this.#options.logger.warning(`connection ${peer}: refused, too many connections`)
@@ -233,11 +268,9 @@ class TlsKeyServer implements KeyServer {
     const { authorized: isAuthorized, authorizationError } = socket
     // node:tls gives the code as a string, whatever its type says; nothing else counts as "no objection".
     const objection = authorizationError ? String(authorizationError) : undefined
-    const now = this.#options.now?.() ?? new Date()
-    const refusal = refusalOf({ chain, isAuthorized, objection }, this.#cas, now)
+    const refusal = refusalOf({ chain, isAuthorized, objection }, this.#cas, this.#now())
     if (refusal !== undefined || this.#closing !== undefined) {
-      if (refusal !== undefined)
-        this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${refusal}`)
+      if (refusal !== undefined) this.#handshakeFailed(peer, 'client_certificate', refusal)
       socket.on('error', () => {}) // it is gone; how does not matter
       socket.destroy()
       return
@@ -262,8 +295,10 @@ class TlsKeyServer implements KeyServer {
     this.#handshakes.delete(peer)
     const isSilent = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' && raw.bytesRead === 0
     if (isSilent) this.#options.logger.debug(`connection ${peer}: closed before TLS handshake: nothing came`)
-    else
-      this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${error.reason ?? error.message}`)
+    else {
+      const reason = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'timeout' : 'tls'
+      this.#handshakeFailed(peer, reason, error.reason ?? error.message)
+    }
     socket.destroy()
   }
 
@@ -274,14 +309,20 @@ class TlsKeyServer implements KeyServer {
     if (this.#closing !== undefined) return
     if (socket.bytesRead === 0)
       this.#options.logger.debug(`connection ${peer}: closed by client before TLS handshake`)
-    else
-      this.#options.logger.error(
-        `connection ${peer}: TLS handshake failed: closed by client in the middle of it`,
-      )
+    else this.#handshakeFailed(peer, 'closed', 'closed by client in the middle of it')
   }
 
-  #warnOfExpiry(identity: ServerIdentity): void {
-    const leftMs = expiryOf(identity).getTime() - (this.#options.now?.() ?? new Date()).getTime()
+  #handshakeFailed(peer: string, reason: HandshakeFailure, text: string): void {
+    this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${text}`)
+    this.#context.observer.handshakeFailed?.(reason)
+  }
+
+  #now(): Date {
+    return this.#options.now?.() ?? new Date()
+  }
+
+  #warnOfExpiry(): void {
+    const leftMs = this.#validity.to.getTime() - this.#now().getTime()
     if (leftMs <= 0) this.#options.logger.warning('server certificate has expired')
     else if (leftMs < EXPIRY_NOTICE_MS)
       this.#options.logger.warning('server certificate is expiring in 30 days')

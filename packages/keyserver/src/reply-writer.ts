@@ -11,8 +11,8 @@ export interface ReplyWriterEvents {
 export interface ReplyOptions {
   /** The packet is all of its buffer, and is wiped when it has left this process or never will. Default: false. */
   readonly isSecret?: boolean
-  /** Called when these bytes have left this process. */
-  readonly onWritten?: (() => void) | undefined
+  /** Called when these bytes have left this process, with the time (`performance.now()`). */
+  readonly onWritten?: ((nowMs: number) => void) | undefined
 }
 
 /**
@@ -29,7 +29,7 @@ export class ReplyWriter {
   #isSecret = false
   /** Writes with a secret in them that are under way. */
   readonly #secretWrites = new Set<Uint8Array>()
-  #onWritten: (() => void)[] = []
+  #onWritten: ((nowMs: number) => void)[] = []
   #writesUnderWay = 0
 
   /** @param writeTimeoutMs without any progress. */
@@ -68,7 +68,8 @@ export class ReplyWriter {
       if (this.#secretWrites.delete(bytes)) bytes.fill(0)
       if (error !== undefined && error !== null) return
       this.#timer.refresh()
-      for (const each of onWritten) each()
+      const nowMs = onWritten.length > 0 ? performance.now() : 0
+      for (const each of onWritten) each(nowMs)
       this.#events.written()
     })
   }

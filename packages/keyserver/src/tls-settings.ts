@@ -68,9 +68,15 @@ function checkPair(cert: string, key: string): void {
   }
 }
 
-/** When the server certificate ends. */
-export function expiryOf({ cert }: ServerIdentity): Date {
-  return new X509Certificate(cert).validToDate
+/** When the server certificate is valid. */
+export interface Validity {
+  readonly from: Date
+  readonly to: Date
+}
+
+export function validityOf({ cert }: ServerIdentity): Validity {
+  const { validFromDate: from, validToDate: to } = new X509Certificate(cert)
+  return { from, to }
 }
 
 function text(pem: string | Uint8Array): string {

@@ -51,7 +51,7 @@ test('whole packets keep a connection open, single bytes do not', async (t) => {
   await client.closed()
   assert.ok(performance.now() - started < 3000)
   await log.line(/: removed$/)
-  assert.deepEqual(observer.list, ['partial'])
+  assert.deepEqual(observer.list, ['stalled'])
 })
 
 test('on the read timeout a running request is still answered', async (t) => {
