@@ -63,6 +63,20 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
     want: (config) => assert.deepEqual([config.listen.host, config.isAddressSaid], ['::', true]),
   },
   {
+    name: 'metrics are for this machine only, at the port of gokeyless, unless told',
+    given: {},
+    want: ({ metrics }) => assert.deepEqual(metrics, { host: '127.0.0.1', port: 2406, totalTwins: false }),
+  },
+  {
+    name: 'metrics elsewhere, when told, by every source',
+    given: {
+      yaml: "metrics_address: '::'\nmetrics_total_twins: false\n",
+      env: { KEYLESS_METRICS_TOTAL_TWINS: 'true' },
+      flags: { metrics_port: '0' },
+    },
+    want: ({ metrics }) => assert.deepEqual(metrics, { host: '::', port: 0, totalTwins: true }),
+  },
+  {
     name: 'an empty variable is unset',
     given: { yaml: 'port: 7\n', env: { KEYLESS_PORT: '' } },
     want: (config) => assert.equal(config.listen.port, 7),
@@ -88,10 +102,10 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
   },
   {
     name: 'what this version does not use is said once, without values',
-    given: { yaml: 'zone_id: abc\nmetrics_port: 2406\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
+    given: { yaml: 'zone_id: abc\ntracing_sample_rate: 0.1\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
     want: (config) => {
       assert.deepEqual(config.warnings, [
-        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), metrics_port (metrics)',
+        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), tracing_sample_rate (tracing)',
       ])
     },
   },

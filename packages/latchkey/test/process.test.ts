@@ -1,67 +1,13 @@
 // The real processes, few of them: start, signals, what stops a start. Each costs about 200 ms.
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { type Folder, folderWithCertificates } from './config-fixture.ts'
-
-const BIN = fileURLToPath(new URL('../bin/latchkey.js', import.meta.url))
-
-interface Running extends AsyncDisposable {
-  readonly child: ChildProcess
-  /** Resolves when standard error has matched; rejects with all of it if the process ends before. */
-  said(pattern: RegExp): Promise<RegExpExecArray>
-  /** Resolves with the exit code and all of standard error. */
-  readonly ended: Promise<{ code: number | null; signal: string | null; err: string }>
-}
-
-function start(folder: Folder, args: readonly string[], stdio: 'ipc' | 'ignore' = 'ignore'): Running {
-  const env = { PATH: process.env['PATH'] ?? '' }
-  // As its first line starts it.
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', BIN, ...args], {
-    cwd: folder.path,
-    env,
-    stdio: ['ignore', 'ignore', 'pipe', stdio],
-  })
-  let err = ''
-  const watchers = new Set<() => void>()
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-    for (const watcher of watchers) watcher()
-  })
-  const ended = new Promise<{ code: number | null; signal: string | null; err: string }>((resolve) => {
-    // Not 'close', which never comes once the IPC channel has been disconnected; standard error ends by itself.
-    child.once('exit', (code, signal) => {
-      if (child.stderr?.readableEnded === false)
-        child.stderr.once('end', () => resolve({ code, signal, err }))
-      else resolve({ code, signal, err })
-    })
-  })
-  return {
-    child,
-    ended,
-    said: (pattern) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          const match = pattern.exec(err)
-          if (match === null) return
-          watchers.delete(look)
-          resolve(match)
-        }
-        watchers.add(look)
-        look()
-        void ended.then(() => reject(new Error(`never said ${pattern}: ${err}`)))
-      }),
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL')
-      await ended
-    },
-  }
-}
+import { BIN, start } from './daemon.ts'
 
 /** A closed port: its key server refuses at once. */
 function writeEdgeConfig(folder: Folder, port = 0): void {
@@ -94,7 +40,10 @@ test('process: an edge starts without its key server, reloads on SIGHUP and ends
 
 test('process: a key server writes its pid, loads a new key on SIGHUP, and ends with 0 on SIGINT', async () => {
   using folder = folderWithCertificates()
-  folder.write('gokeyless.yaml', 'port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\nzone_id: x\n')
+  folder.write(
+    'gokeyless.yaml',
+    'port: 0\nmetrics_port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\nzone_id: x\n',
+  )
   await using server = start(folder, ['keyserver'])
   await server.said(/\[WARNING\] accepted, but not used by this version: zone_id \(enrolment\)\n/)
   await server.said(/\[INFO\] Listening at tcp:\/\/127\.0\.0\.1:\d+\n/)
@@ -147,7 +96,7 @@ test('process: a port in use is one line with what to do, and exit 1', async () 
 test('process: an edge whose parent goes away ends', async () => {
   using folder = folderWithCertificates()
   writeEdgeConfig(folder)
-  await using edge = start(folder, ['edge'], 'ipc')
+  await using edge = start(folder, ['edge'], { stdio: 'ipc' })
   await edge.said(/Listening/)
   edge.child.disconnect()
   const { code, err } = await edge.ended

@@ -1,11 +1,10 @@
 // `latchkey edge`: an edge from its configuration file to its last connection.
-import type { AddressInfo } from 'node:net'
-import { isIPv6 } from 'node:net'
 import { createEdge } from '@latchkey/edge'
 import { useOpenSslPrimitives, warmUp } from '@latchkey/tls'
 import { type EdgeConfig, type EdgeSources, loadEdgeConfig } from '../config/edge-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
+import { hostAndPort } from '../process/host-and-port.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import type { Console } from '../process/console.ts'
 
@@ -44,7 +43,9 @@ export async function runEdge({ logFormat, ...given }: EdgeCommand, console: Con
     }
     const address = await edge.listen()
     const names = config.hosts.flatMap(({ serverNames }) => serverNames).join(', ')
-    logger.info(`Listening at https://${hostAndPort(address)} for ${names}`, { port: address.port })
+    logger.info(`Listening at https://${hostAndPort(address.address, address.port)} for ${names}`, {
+      port: address.port,
+    })
     await askedToEnd
   } finally {
     await edge.close()
@@ -68,8 +69,4 @@ function isOtherwiseChanged(before: EdgeConfig, after: EdgeConfig): boolean {
   const fixed = ({ listen, logLevel, crypto, keyServerTls }: EdgeConfig): string =>
     JSON.stringify([listen, logLevel, crypto, keyServerTls])
   return fixed(before) !== fixed(after)
-}
-
-function hostAndPort({ address, port }: AddressInfo): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`
 }

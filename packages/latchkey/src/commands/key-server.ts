@@ -10,6 +10,8 @@ import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
+import { serveStatus } from '../process/status-server.ts'
+import { monitorKeyServer } from './key-server-status.ts'
 import type { Console } from '../process/console.ts'
 
 export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
@@ -33,25 +35,35 @@ export async function runKeyServer(
 
   await using keyStore = await openFileStore(config.stores, { logger })
   using _pidFile = writePidFile(config.pidFile)
-  await using server = createKeyServer({ ...config.tls, keyStore, logger })
+  using monitoring = monitorKeyServer(config, () => keyStore.size)
+  await using server = createKeyServer({ ...config.tls, keyStore, logger, observer: monitoring.metrics })
+  monitoring.watch(server)
+  await using _status = await serveStatus({
+    ...config.metrics,
+    logger,
+    metrics: () => monitoring.render(),
+    readiness: () => monitoring.readiness(),
+  })
   const askedToEnd = untilAskedToEnd({
     logger,
-    reload: async () => {
-      const next = loadKeyServerConfig(sources)
-      for (const warning of next.warnings) logger.warning(warning)
-      const { added, removed, kept } = await keyStore.reload()
-      server.reload(next.tls)
-      logger.info(
-        `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
-      )
-      if (isOtherwiseChanged(config, next)) {
-        logger.warning(
-          'SIGHUP: listen_address, port, loglevel, pid_file and the list of stores take effect with the next start',
+    reload: () =>
+      monitoring.counted(async () => {
+        const next = loadKeyServerConfig(sources)
+        for (const warning of next.warnings) logger.warning(warning)
+        const { added, removed, kept } = await keyStore.reload()
+        server.reload(next.tls)
+        monitoring.certificatesLoaded(next)
+        logger.info(
+          `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
         )
-      }
-    },
+        if (isOtherwiseChanged(config, next)) {
+          logger.warning(
+            'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file and the list of stores take effect with the next start',
+          )
+        }
+      }),
   })
-  await server.listen(config.listen)
+  monitoring.metrics.listens(await server.listen(config.listen))
   if (!config.isAddressSaid) {
     logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
   }
@@ -62,7 +74,7 @@ export async function runKeyServer(
 }
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
-  const fixed = ({ listen, logLevel, pidFile, stores }: KeyServerConfig): string =>
-    JSON.stringify([listen, logLevel, pidFile, stores])
+  const fixed = ({ listen, metrics, logLevel, pidFile, stores }: KeyServerConfig): string =>
+    JSON.stringify([listen, metrics, logLevel, pidFile, stores])
   return fixed(before) !== fixed(after)
 }

@@ -17,7 +17,7 @@ import {
 import { privateKeyStores } from './key-stores.ts'
 import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
-import { filePath, parseSettings, type Place, port, setting, text } from './settings.ts'
+import { filePath, onOff, parseSettings, type Place, port, setting, text } from './settings.ts'
 import type { SettingPath, YamlFile } from './yaml-file.ts'
 
 /** Where gokeyless looks, in this order; only the first that exists is read. */
@@ -32,7 +32,10 @@ export interface KeyServerConfig {
   readonly isAddressSaid: boolean
   /** PEM. */
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string }
+  /** Where two of them are, as the configuration says it. */
+  readonly files: { readonly cert: string; readonly ca: string }
   readonly stores: readonly FileStoreEntry[]
+  readonly metrics: { readonly host: string; readonly port: number; readonly totalTwins: boolean }
   readonly pidFile: string | undefined
   /** What an operator should know though it is no error. */
   readonly warnings: readonly string[]
@@ -58,6 +61,9 @@ const SCHEMA = z.object({
   ),
   listen_address: text('an address such as 127.0.0.1, or :: for all'),
   port,
+  metrics_address: text('an address such as 127.0.0.1, or :: for all'),
+  metrics_port: port,
+  metrics_total_twins: onOff,
   auth_cert: filePath,
   auth_key: filePath,
   cloudflare_ca_cert: filePath,
@@ -69,6 +75,9 @@ const DEFAULTS = {
   loglevel: 'info',
   listen_address: '127.0.0.1',
   port: 2407,
+  metrics_address: '127.0.0.1',
+  metrics_port: 2406,
+  metrics_total_twins: false,
   auth_cert: 'server.pem',
   auth_key: 'server-key.pem',
   cloudflare_ca_cert: 'keyless_cacert.pem',
@@ -110,6 +119,12 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
     listen: { host: settings.listen_address, port: settings.port },
     isAddressSaid: merged.isSaid('listen_address'),
     tls: { cert, key, ca },
+    files: { cert: settings.auth_cert, ca: settings.cloudflare_ca_cert },
+    metrics: {
+      host: settings.metrics_address,
+      port: settings.metrics_port,
+      totalTwins: settings.metrics_total_twins,
+    },
     stores: settings.private_key_stores.map((store) => absolute(store, cwd)),
     pidFile: settings.pid_file === undefined ? undefined : resolve(cwd, settings.pid_file),
     warnings: merged.warnings,

@@ -21,6 +21,15 @@ export const KEY_SERVER_SETTINGS = {
   },
   listen_address: { argument: 'address', help: 'address to listen on (default 127.0.0.1; :: for all)' },
   port: { argument: 'port', help: 'port to listen on (default 2407; 0: any)' },
+  metrics_address: {
+    argument: 'address',
+    help: 'address of /metrics, /healthz and /readyz (default 127.0.0.1; :: for all)',
+  },
+  metrics_port: { argument: 'port', help: 'its port (default 2406; 0: any)' },
+  metrics_total_twins: {
+    argument: undefined,
+    help: 'show counters of gokeyless also under names that end in _total',
+  },
   auth_cert: { argument: 'file', help: 'certificate chain of this server, PEM (default server.pem)' },
   auth_key: { argument: 'file', help: 'its private key, PEM (default server-key.pem)' },
   cloudflare_ca_cert: { argument: 'file', help: 'CA of the clients, PEM (default keyless_cacert.pem)' },
@@ -42,7 +51,6 @@ export const KEY_SERVER_SETTINGS = {
   origin_ca_api_key: { argument: 'key', help: '', unusedFor: 'enrolment', isSecret: true },
   init_endpoint: { argument: 'url', help: '', unusedFor: 'enrolment' },
   auth_csr: { argument: 'file', help: '', unusedFor: 'enrolment' },
-  metrics_port: { argument: 'port', help: '', unusedFor: 'metrics' },
   current_time: { argument: 'time', help: '', unusedFor: 'a clock for tests' },
   tracing_enabled: { argument: undefined, help: '', unusedFor: 'tracing' },
   tracing_address: { argument: 'address', help: '', unusedFor: 'tracing' },

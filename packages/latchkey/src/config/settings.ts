@@ -43,6 +43,11 @@ export const port = setting('a port, 0 to 65535', (value) => {
     : undefined
 })
 
+/** Text is accepted, as the environment has nothing else; a flag without a value is true. */
+export const onOff = setting('true or false', (value) =>
+  value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
+)
+
 /**
  * Parses `value`, or throws for the first thing that is wrong with it.
  *
