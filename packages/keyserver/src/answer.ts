@@ -18,9 +18,16 @@ import type { BackgroundLane } from './background-lane.ts'
 import { hex, type KeyRequest } from './key-request.ts'
 import type { KeyServerObserver } from './observer.ts'
 import { scopeFlaw, signingInput } from './scoped-signing.ts'
+import type { Unsealed } from './sealing-keys.ts'
 
 /** An operation with a private key: what a policy decides about. */
 export type KeyOperation = SignOpcodeRow<SignatureAlgorithm> | DecryptOpcodeRow
+
+/** What seals and unseals for clients: {@link SealingKeys}. */
+export interface Sealing {
+  seal(content: Uint8Array): Uint8Array
+  unseal(sealed: Uint8Array): Unsealed
+}
 
 export interface Success {
   readonly opcode: number
@@ -57,6 +64,7 @@ export interface AnswerOptions {
   /** Whether this client may use this key in this way; refused as if the key were not there. */
   readonly authorize: ((request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>) | undefined
   readonly missingSki: 'internal' | 'key-not-found'
+  readonly sealing: Sealing | undefined
   /** Where operations that take long have their turn. */
   readonly backgroundLane: BackgroundLane
   readonly observer: KeyServerObserver
@@ -92,6 +100,7 @@ function answerByOpcode(
       return withKey(request, row, signal, options)
     case 'seal':
     case 'unseal':
+      return sealing(request, row.kind, options.sealing)
     case 'rpc':
       return failure('ERR_KEYLESS_INTERNAL', 'not offered here')
     case 'custom':
@@ -103,6 +112,16 @@ function answerByOpcode(
     default:
       return row satisfies never
   }
+}
+
+function sealing(request: KeyRequest, kind: 'seal' | 'unseal', keys: Sealing | undefined): Answer {
+  if (keys === undefined) return failure('ERR_KEYLESS_INTERNAL', 'no secret for sealing is configured')
+  const input = request.operation.payload ?? NO_BYTES
+  if (kind === 'seal') return { opcode: OPCODES.OpResponse.code, payload: keys.seal(input), isSecret: false }
+  const content = keys.unseal(input)
+  if (content === 'expired') return failure('ERR_KEYLESS_SEALING_KEY_EXPIRED', 'sealed with a retired key')
+  if (content === 'invalid') return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'not something that was sealed here')
+  return { opcode: OPCODES.OpResponse.code, payload: content, isSecret: true }
 }
 
 /** Policy, then authorisation, then the key, then its use: what needs no waiting first. */

@@ -85,6 +85,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
       allow: () => true,
       authorize: undefined,
       missingSki: 'internal',
+      sealing: undefined,
       backgroundLane: new BackgroundLane(1),
       lookedUp: () => {},
     },

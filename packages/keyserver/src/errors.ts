@@ -4,6 +4,7 @@ import { CodedError, type ErrorDetail } from '@latchkey/core'
 export const KEYSERVER_ERRORS = {
   ERR_KEYSERVER_CERTIFICATE: 'the server certificate and its key cannot be used',
   ERR_KEYSERVER_CA: 'the CA bundle for client certificates cannot be used',
+  ERR_KEYSERVER_SEAL_SECRET: 'the secrets for sealing cannot be used',
   ERR_KEYSERVER_LISTEN: 'the address cannot be listened on',
 } as const satisfies Record<string, string>
 export type KeyServerErrorCode = keyof typeof KEYSERVER_ERRORS

@@ -1,5 +1,5 @@
 // The key server: accepts, authorises and answers Keyless requests.
-export type { KeyOperation } from './answer.ts'
+export type { KeyOperation, Sealing } from './answer.ts'
 export type { CertificateMetrics } from './certificate-metrics.ts'
 export type { Client } from './client.ts'
 export { KEYSERVER_ERRORS, KeyServerError, type KeyServerErrorCode } from './errors.ts'
@@ -20,3 +20,9 @@ export type {
   PauseCause,
   RequestOutcome,
 } from './observer.ts'
+export {
+  MIN_SEAL_SECRET_BYTES,
+  SealingKeys,
+  type SealingKeysOptions,
+  type Unsealed,
+} from './sealing-keys.ts'

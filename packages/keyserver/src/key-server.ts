@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer, type TLSSock
 import type { Logger } from '@latchkey/core'
 import type { KeyStore, MaybePromise } from '@latchkey/keys'
 import { SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
-import type { KeyOperation } from './answer.ts'
+import type { KeyOperation, Sealing } from './answer.ts'
 import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
 import { type ClientCas, presentedChain, readClientCas, refusalOf } from './client-certificate.ts'
@@ -39,6 +39,8 @@ export interface KeyServerOptions extends KeyServerCertificates {
   /** Whether this client may use this key so; refused as if there were no such key (2). Default: every client may. */
   readonly authorize?: (request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>
   readonly observer?: KeyServerObserver
+  /** For the operations seal and unseal; without it they are answered with error 8, as gokeyless does. */
+  readonly sealing?: Sealing
   /** What a request without an SKI is answered: 8 as gokeyless does (default), or 2, which says more. */
   readonly missingSki?: 'internal' | 'key-not-found'
   /** Serves packets of any major version, as gokeyless does. Default: false, they are answered with error 4. */
@@ -137,6 +139,7 @@ class TlsKeyServer implements KeyServer {
         allow: options.allow ?? (() => true),
         authorize: options.authorize,
         missingSki: options.missingSki ?? 'internal',
+        sealing: options.sealing,
         backgroundLane: new BackgroundLane(availableParallelism()),
         lookedUp: (request, isFound) => logLookup(logger, request, isFound),
       },

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { formatTextLine } from '@latchkey/core'
 import type { PrivateKey } from '@latchkey/keys'
 import { encodePacket, OPCODES, opcodeRow } from '@latchkey/wire'
-import type { KeyServerOptions } from '../src/index.ts'
+import { type KeyServerOptions, SealingKeys } from '../src/index.ts'
 import { errorByte, text } from './support/test-client.ts'
 import { RemoteKey, storeOf, testKey } from './support/test-keys.ts'
 import { startServer } from './support/test-server.ts'
@@ -424,4 +424,24 @@ test('the observer is told about every step of a request', async (t) => {
     'answered 21 1 true',
     'written 21 true',
   ])
+})
+
+test('seal and unseal, when there is a secret for it', async (t) => {
+  const secret = new Uint8Array(32).fill(9)
+  let now = new Date('2026-05-01T12:00:00Z')
+  const keysOf = (...secrets: readonly Uint8Array[]): SealingKeys =>
+    new SealingKeys({ secrets, rotationSeconds: 3600, keptRotations: 2, now: () => now })
+  const client = await (await startServer(t, { sealing: keysOf(secret) })).connect()
+  const ticket = text('the state of a session')
+  const sealed = await client.ask(1, { opcode: OPCODES.OpSeal.code, payload: ticket })
+  const blob = sealed.operation.payload ?? assert.fail()
+  assert.ok(!Buffer.from(blob).includes('session'))
+  const unseal = (payload: Uint8Array) => ({ opcode: OPCODES.OpUnseal.code, payload })
+  assert.deepEqual((await client.ask(2, unseal(blob))).operation.payload, ticket)
+  const other = await (await startServer(t, { sealing: keysOf(secret.slice().fill(1), secret) })).connect()
+  assert.deepEqual((await other.ask(2, unseal(blob))).operation.payload, ticket)
+  assert.equal(errorByte(await client.ask(3, unseal(ticket))), 1)
+  assert.equal(errorByte(await client.ask(4, { opcode: OPCODES.OpUnseal.code })), 1)
+  now = new Date('2026-05-01T15:30:00Z')
+  assert.equal(errorByte(await client.ask(5, unseal(blob))), 10)
 })
