@@ -7,9 +7,11 @@ import {
   loadKeyServerConfig,
 } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
+import { hostAndPort } from '../process/host-and-port.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
+import { connectServiceManager } from '../process/service-manager.ts'
 import { serveStatus } from '../process/status-server.ts'
 import { monitorKeyServer } from './key-server-status.ts'
 import type { Console } from '../process/console.ts'
@@ -33,6 +35,7 @@ export async function runKeyServer(
   )
   for (const warning of config.warnings) logger.warning(warning)
 
+  await using serviceManager = connectServiceManager({ env, logger })
   await using keyStore = await openFileStore(config.stores, { logger })
   using _pidFile = writePidFile(config.pidFile)
   using monitoring = monitorKeyServer(config, () => keyStore.size)
@@ -47,27 +50,34 @@ export async function runKeyServer(
   const askedToEnd = untilAskedToEnd({
     logger,
     reload: () =>
-      monitoring.counted(async () => {
-        const next = loadKeyServerConfig(sources)
-        for (const warning of next.warnings) logger.warning(warning)
-        const { added, removed, kept } = await keyStore.reload()
-        server.reload(next.tls)
-        monitoring.certificatesLoaded(next)
-        logger.info(
-          `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
-        )
-        if (isOtherwiseChanged(config, next)) {
-          logger.warning(
-            'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file and the list of stores take effect with the next start',
+      serviceManager.reloading(() =>
+        monitoring.counted(async () => {
+          const next = loadKeyServerConfig(sources)
+          for (const warning of next.warnings) logger.warning(warning)
+          const { added, removed, kept } = await keyStore.reload()
+          server.reload(next.tls)
+          monitoring.certificatesLoaded(next)
+          logger.info(
+            `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
           )
-        }
-      }),
+          if (isOtherwiseChanged(config, next)) {
+            logger.warning(
+              'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file and the list of stores take effect with the next start',
+            )
+          }
+        }),
+      ),
   })
-  monitoring.metrics.listens(await server.listen(config.listen))
+  const address = await server.listen(config.listen)
+  monitoring.metrics.listens(address)
   if (!config.isAddressSaid) {
     logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
   }
+  serviceManager.ready(
+    () => `keys: ${keyStore.size}; listening at ${hostAndPort(address.address, address.port)}`,
+  )
   await askedToEnd
+  serviceManager.stopping('finishing what is under way')
   await server.close()
   logger.info('ended')
   return EXIT.ok
