@@ -192,6 +192,24 @@ describe('FileStore.reload', () => {
     assert.deepEqual(await waiting, { added: 1, removed: 1, kept: 0 })
   })
 
+  it('in two halves: nothing changes before the second, and without it nothing at all', async () => {
+    await using directory = await temporaryDirectory()
+    await directory.write('a.key', goldenPem('p256'))
+    await using store = await openFileStore([{ dir: directory.path }])
+    await directory.write('b.key', goldenPem('p384'))
+    {
+      using _forgotten = await store.prepareReload()
+      assert.equal(store.size, 1)
+    }
+    assert.equal(store.find(SKI.p384), undefined)
+    using prepared = await store.prepareReload()
+    assert.deepEqual(prepared.commit(), { added: 1, removed: 0, kept: 1 })
+    assert.equal(store.find(SKI.p384)?.sign('ecdsa_sha256', DIGEST).length !== 0, true)
+    using late = await store.prepareReload()
+    await store[Symbol.asyncDispose]()
+    assert.throws(() => late.commit(), { code: 'ERR_KEYS_DISPOSED' })
+  })
+
   it('gives way to dispose', async () => {
     await using directory = await temporaryDirectory()
     await directory.write('a.key', goldenPem('p256'))

@@ -37,6 +37,12 @@ export interface ReloadSummary {
   readonly kept: number
 }
 
+/** Keys that were loaded and wait for the word. Disposing one that was not committed frees them. */
+export interface PreparedReload extends Disposable {
+  /** Puts them in place of the old ones, in one step. Once. @throws {KeysError} ERR_KEYS_DISPOSED. */
+  commit(): ReloadSummary
+}
+
 /** By SKI in hexadecimal. */
 type KeySet = Map<string, NativePrivateKey>
 interface LoadOptions {
@@ -118,6 +124,32 @@ export class FileStore implements KeyStore {
     return this.#waiting
   }
 
+  /**
+   * The first half of {@link reload}: loads everything and changes nothing yet, for whoever reloads several things
+   * together or not at all.
+   *
+   * @throws {KeysError} like {@link openFileStore}; ERR_KEYS_DISPOSED.
+   */
+  async prepareReload(): Promise<PreparedReload> {
+    const { signal } = this.#closing
+    signal.throwIfAborted()
+    let next: KeySet | undefined = await loadKeys(this.#entries, { ...this.#options, signal })
+    const give = (): KeySet => {
+      const given = next ?? new Map()
+      next = undefined
+      return given
+    }
+    return {
+      commit: () => {
+        const keys = give()
+        if (!signal.aborted) return this.#replace(keys)
+        free(keys)
+        throw signal.reason
+      },
+      [Symbol.dispose]: () => free(give()),
+    }
+  }
+
   /** Frees every key. Twice is harmless. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new KeysError('ERR_KEYS_DISPOSED'))
@@ -135,14 +167,8 @@ export class FileStore implements KeyStore {
   }
 
   async #reload(): Promise<ReloadSummary> {
-    const { signal } = this.#closing
-    signal.throwIfAborted()
-    const next = await loadKeys(this.#entries, { ...this.#options, signal })
-    if (signal.aborted) {
-      free(next)
-      throw signal.reason
-    }
-    return this.#replace(next)
+    using prepared = await this.prepareReload()
+    return prepared.commit()
   }
 
   /** No await in here: nobody may see half of it. */

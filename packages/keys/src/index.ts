@@ -5,6 +5,7 @@ export {
   type FileStoreEntry,
   type FileStoreOptions,
   openFileStore,
+  type PreparedReload,
   type ReloadSummary,
 } from './file-store.ts'
 export { type LoadKeyOptions, loadPrivateKey, type NativePrivateKey } from './native-key.ts'
