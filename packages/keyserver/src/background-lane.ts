@@ -17,7 +17,7 @@ export class BackgroundLane {
   readonly #waiting = new Map<object, Job[]>()
   #running = 0
 
-  /** @param slots how many run at a time: as many as there are cores. */
+  /** @param slots how many run at a time: about as many as there are cores. */
   constructor(slots: number) {
     this.#slots = slots
   }

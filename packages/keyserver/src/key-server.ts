@@ -105,6 +105,9 @@ export function createKeyServer(options: KeyServerOptions): KeyServer {
 /** An operator has to be told this long before the certificate ends. */
 const EXPIRY_NOTICE_MS = 30 * 24 * 3_600_000
 
+/** Operations handed to the thread pool beyond one a core: so that a thread that is done finds the next one there. */
+const AHEAD = 2
+
 class TlsKeyServer implements KeyServer {
   readonly #options: KeyServerOptions
   readonly #limits: Limits
@@ -140,7 +143,7 @@ class TlsKeyServer implements KeyServer {
         authorize: options.authorize,
         missingSki: options.missingSki ?? 'internal',
         sealing: options.sealing,
-        backgroundLane: new BackgroundLane(availableParallelism()),
+        backgroundLane: new BackgroundLane(availableParallelism() + AHEAD),
         lookedUp: (request, isFound) => logLookup(logger, request, isFound),
       },
     }

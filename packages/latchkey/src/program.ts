@@ -100,6 +100,7 @@ function createProgram(console: Console, done: (code: ExitCode) => void): Comman
     .showHelpAfterError('(latchkey --help lists commands and options)')
     .enablePositionalOptions()
   addKeyServer(program, console, done)
+  addKeyServerWorker(program, console, done)
   addEdge(program, console, done)
   addDemo(program, console, done)
   return program
@@ -174,6 +175,17 @@ interface EdgeFlags {
   readonly listenAddress?: string
   readonly port?: string
   readonly logFormat: LogFormat
+}
+
+/** For the supervising process, not for people. */
+function addKeyServerWorker(program: Command, console: Console, done: Done): void {
+  program
+    .command('keyserver-worker', { hidden: true })
+    .description('One of the processes of a key server; started by it.')
+    .action(async () => {
+      const { runKeyServerWorker } = await import('./serving/key-server-worker.ts')
+      done(await runKeyServerWorker(console))
+    })
 }
 
 function addEdge(program: Command, console: Console, done: Done): void {

@@ -1,6 +1,5 @@
 // `latchkey keyserver`: a key server from its configuration to its last connection.
-import { openFileStore } from '@latchkey/keys'
-import { createKeyServer } from '@latchkey/keyserver'
+import { MetricRegistry, renderMetrics } from '@latchkey/core'
 import {
   type KeyServerConfig,
   type KeyServerSources,
@@ -11,9 +10,12 @@ import { hostAndPort } from '../process/host-and-port.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
+import { observeProcess } from '../process/process-metrics.ts'
 import { connectServiceManager } from '../process/service-manager.ts'
 import { serveStatus } from '../process/status-server.ts'
-import { monitorKeyServer } from './key-server-status.ts'
+import { type KeyServerService, mergeConditions } from '../serving/key-server-service.ts'
+import { serveHere } from '../serving/serve-here.ts'
+import { serveInWorkers } from '../serving/serve-in-workers.ts'
 import type { Console } from '../process/console.ts'
 
 export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
@@ -21,10 +23,8 @@ export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' |
 }
 
 /** Resolves when the key server has been asked to end and has. @throws what the configuration, keys or listening throw. */
-export async function runKeyServer(
-  { logFormat, ...given }: KeyServerCommand,
-  { cwd, env, err }: Console,
-): Promise<ExitCode> {
+export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }: Console): Promise<ExitCode> {
+  const { logFormat, ...given } = command
   const sources = { ...given, cwd, env }
   const config = loadKeyServerConfig(sources)
   const logger = logTo(err, logFormat, config.logLevel)
@@ -36,55 +36,76 @@ export async function runKeyServer(
   for (const warning of config.warnings) logger.warning(warning)
 
   await using serviceManager = connectServiceManager({ env, logger })
-  await using keyStore = await openFileStore(config.stores, { logger })
   using _pidFile = writePidFile(config.pidFile)
-  using monitoring = monitorKeyServer(config, () => keyStore.size)
-  await using server = createKeyServer({ ...config.tls, keyStore, logger, observer: monitoring.metrics })
-  monitoring.watch(server)
+  const registry = new MetricRegistry()
+  const reloads = registry.counter('latchkey_reloads_total', {
+    help: 'Reloads of keys, certificates and CAs.',
+    labelNames: ['result'],
+  })
+  const reloaded = reloads.series('ok')
+  const notReloaded = reloads.series('failed')
+  const { workers } = config
+  using _observed = workers > 1 ? observeProcess(registry) : undefined
+  let service: KeyServerService | undefined
   await using _status = await serveStatus({
     ...config.metrics,
     logger,
-    metrics: () => monitoring.render(),
-    readiness: () => monitoring.readiness(),
+    metrics: async () => {
+      const statuses = (await service?.statuses()) ?? []
+      const snapshots = [registry.snapshot(), ...statuses.map(({ metrics }) => metrics)]
+      return renderMetrics(snapshots, { totalTwins: config.metrics.totalTwins })
+    },
+    readiness: async () => mergeConditions((await service?.statuses()) ?? []),
   })
+  const running =
+    workers > 1
+      ? await serveInWorkers({ command, cwd, workers, logger })
+      : await serveHere({ config, logger })
+  service = running
+
+  const reload = async (): Promise<void> => {
+    const next = loadKeyServerConfig(sources)
+    for (const warning of next.warnings) logger.warning(warning)
+    const { added, removed, kept } = await running.reload(next)
+    logger.info(
+      `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
+    )
+    if (isOtherwiseChanged(config, next)) {
+      logger.warning(
+        'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+      )
+    }
+  }
   const askedToEnd = untilAskedToEnd({
     logger,
     reload: () =>
-      serviceManager.reloading(() =>
-        monitoring.counted(async () => {
-          const next = loadKeyServerConfig(sources)
-          for (const warning of next.warnings) logger.warning(warning)
-          const { added, removed, kept } = await keyStore.reload()
-          server.reload(next.tls)
-          monitoring.certificatesLoaded(next)
-          logger.info(
-            `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
-          )
-          if (isOtherwiseChanged(config, next)) {
-            logger.warning(
-              'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file and the list of stores take effect with the next start',
-            )
-          }
-        }),
-      ),
+      serviceManager.reloading(async () => {
+        try {
+          await reload()
+          reloads.add(reloaded)
+        } catch (error) {
+          reloads.add(notReloaded)
+          throw error
+        }
+      }),
   })
-  const address = await server.listen(config.listen)
-  monitoring.metrics.listens(address)
   if (!config.isAddressSaid) {
     logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
   }
+  const { address } = running
+  const [first] = await running.statuses()
   serviceManager.ready(
-    () => `keys: ${keyStore.size}; listening at ${hostAndPort(address.address, address.port)}`,
+    () => `keys: ${first?.keyCount ?? 0}; listening at ${hostAndPort(address.address, address.port)}`,
   )
   await askedToEnd
   serviceManager.stopping('finishing what is under way')
-  await server.close()
+  await running.close()
   logger.info('ended')
   return EXIT.ok
 }
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
-  const fixed = ({ listen, metrics, logLevel, pidFile, stores }: KeyServerConfig): string =>
-    JSON.stringify([listen, metrics, logLevel, pidFile, stores])
+  const fixed = ({ listen, metrics, logLevel, pidFile, stores, workers }: KeyServerConfig): string =>
+    JSON.stringify([listen, metrics, logLevel, pidFile, stores, workers])
   return fixed(before) !== fixed(after)
 }

@@ -1,5 +1,6 @@
 // `gokeyless.yaml`, the environment and the flags, as typed options of a key server.
 import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import type { FileStoreEntry } from '@latchkey/keys'
@@ -17,7 +18,7 @@ import {
 import { privateKeyStores } from './key-stores.ts'
 import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
-import { filePath, onOff, parseSettings, type Place, port, setting, text } from './settings.ts'
+import { filePath, onOff, parseSettings, type Place, port, setting, text, wholeNumber } from './settings.ts'
 import type { SettingPath, YamlFile } from './yaml-file.ts'
 
 /** Where gokeyless looks, in this order; only the first that exists is read. */
@@ -35,6 +36,8 @@ export interface KeyServerConfig {
   /** Where two of them are, as the configuration says it. */
   readonly files: { readonly cert: string; readonly ca: string }
   readonly stores: readonly FileStoreEntry[]
+  /** Processes. */
+  readonly workers: number
   readonly metrics: { readonly host: string; readonly port: number; readonly totalTwins: boolean }
   readonly pidFile: string | undefined
   /** What an operator should know though it is no error. */
@@ -61,6 +64,7 @@ const SCHEMA = z.object({
   ),
   listen_address: text('an address such as 127.0.0.1, or :: for all'),
   port,
+  workers: wholeNumber('a number of processes, 1 to 256', 1, 256),
   metrics_address: text('an address such as 127.0.0.1, or :: for all'),
   metrics_port: port,
   metrics_total_twins: onOff,
@@ -71,10 +75,14 @@ const SCHEMA = z.object({
   pid_file: filePath.optional(),
 })
 
+/** Each takes some 80 MB, and RSA uses all cores whatever their number; who wants more says so. */
+const MAX_DEFAULT_WORKERS = 8
+
 const DEFAULTS = {
   loglevel: 'info',
   listen_address: '127.0.0.1',
   port: 2407,
+  workers: Math.min(availableParallelism(), MAX_DEFAULT_WORKERS),
   metrics_address: '127.0.0.1',
   metrics_port: 2406,
   metrics_total_twins: false,
@@ -117,6 +125,7 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
     file: file?.file,
     logLevel: settings.loglevel,
     listen: { host: settings.listen_address, port: settings.port },
+    workers: settings.workers,
     isAddressSaid: merged.isSaid('listen_address'),
     tls: { cert, key, ca },
     files: { cert: settings.auth_cert, ca: settings.cloudflare_ca_cert },

@@ -21,6 +21,10 @@ export const KEY_SERVER_SETTINGS = {
   },
   listen_address: { argument: 'address', help: 'address to listen on (default 127.0.0.1; :: for all)' },
   port: { argument: 'port', help: 'port to listen on (default 2407; 0: any)' },
+  workers: {
+    argument: 'count',
+    help: 'processes that do the work (default: one a core, at most 8; 1: no others)',
+  },
   metrics_address: {
     argument: 'address',
     help: 'address of /metrics, /healthz and /readyz (default 127.0.0.1; :: for all)',

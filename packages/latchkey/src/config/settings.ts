@@ -43,6 +43,15 @@ export const port = setting('a port, 0 to 65535', (value) => {
     : undefined
 })
 
+/** Text is accepted, as environment and flags have nothing else. */
+export const wholeNumber = (expected: string, least: number, most: number) =>
+  setting(expected, (value) => {
+    const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value
+    return typeof number === 'number' && Number.isInteger(number) && number >= least && number <= most
+      ? number
+      : undefined
+  })
+
 /** Text is accepted, as the environment has nothing else; a flag without a value is true. */
 export const onOff = setting('true or false', (value) =>
   value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,

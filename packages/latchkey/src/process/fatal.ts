@@ -3,6 +3,7 @@
 import { CodedError, formatJsonLine, type LogFields } from '@latchkey/core'
 import { ConfigError } from '../config/config-error.ts'
 import type { LogFormat } from './log-output.ts'
+import { WorkerStartError } from './worker-start-error.ts'
 
 /** What to do about the errors of the system that people meet when a server starts. */
 const SYSTEM_HINTS: Readonly<Record<string, (error: NodeJS.ErrnoException) => string>> = {
@@ -17,7 +18,8 @@ const SYSTEM_HINTS: Readonly<Record<string, (error: NodeJS.ErrnoException) => st
 
 /** Writes what `error` means. A bug of ours (neither coded nor of the system) shows its stack: somebody must see it. */
 export function reportFatal(error: unknown, write: (text: string) => void, format: LogFormat = 'text'): void {
-  if (format === 'json')
+  if (error instanceof WorkerStartError) write(error.message)
+  else if (format === 'json')
     write(formatJsonLine({ level: 'critical', text: fatalText(error), fields: fieldsOf(error) }, new Date()))
   else if (error instanceof ConfigError) write(error.report())
   else write(`latchkey: ${fatalText(error)}\n`)

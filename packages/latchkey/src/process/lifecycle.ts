@@ -10,8 +10,8 @@ import { fatalText } from './fatal.ts'
 const END_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 export interface DaemonLife {
-  /** What SIGHUP does; it says what it did. A failure is logged and the daemon goes on as before. */
-  readonly reload: () => Promise<void>
+  /** Undefined: SIGHUP is left to somebody else, and does nothing here. Else what it does; it says what it did. A failure is logged and the daemon goes on as before. */
+  readonly reload: (() => Promise<void>) | undefined
   readonly logger: Logger
 }
 
@@ -33,7 +33,7 @@ export function untilAskedToEnd({ reload, logger }: DaemonLife): Promise<void> {
   process.on('disconnect', () => end('the parent process has gone'))
   let reloading: Promise<void> | undefined
   process.on('SIGHUP', () => {
-    if (isEnding || reloading !== undefined) return
+    if (isEnding || reloading !== undefined || reload === undefined) return
     reloading = reload()
       .catch((error: unknown) =>
         logger.error(`SIGHUP: not reloaded, going on as before: ${fatalText(error)}`),

@@ -20,7 +20,7 @@ export interface StatusServerOptions {
   readonly logger: Logger
   /** Text for Prometheus. */
   readonly metrics: () => string | Promise<string>
-  readonly readiness: () => readonly ReadinessCondition[]
+  readonly readiness: () => readonly ReadinessCondition[] | Promise<readonly ReadinessCondition[]>
 }
 
 const MAX_HEADER_BYTES = 8 * 1024
@@ -125,9 +125,19 @@ async function page(path: string, { metrics, readiness, logger }: StatusServerOp
     case '/healthz':
       return { status: 200, type: 'application/json', body: '{"status":"alive"}\n' }
     case '/readyz':
-      return readinessPage(readiness())
+      return readinessPage(await conditionsOf(readiness))
     default:
       return { status: 404, type: PLAIN, body: '404 page not found\n' }
+  }
+}
+
+async function conditionsOf(
+  readiness: StatusServerOptions['readiness'],
+): Promise<readonly ReadinessCondition[]> {
+  try {
+    return await readiness()
+  } catch {
+    return [{ name: 'answers', isMet: false }] // a process that cannot say how it is, is not well
   }
 }
 

@@ -9,6 +9,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from '@latchkey/core'
 import type { Answer, FirstMessage, Question } from './worker-messages.ts'
+import { WorkerStartError } from './worker-start-error.ts'
 
 const START_MS = 120_000
 const BACK_OFF_MS = 500
@@ -27,11 +28,6 @@ export interface WorkerPoolOptions {
   readonly startValue: (index: number) => unknown
   readonly env: Readonly<Record<string, string>>
   readonly logger: Logger
-}
-
-/** Why a pool could not start: the words of the first worker that failed. */
-export class WorkerStartError extends Error {
-  override readonly name = 'WorkerStartError'
 }
 
 interface Slot {
@@ -122,9 +118,17 @@ export class WorkerPool implements AsyncDisposable {
    * @throws {Error} of the first that fails, ends, or does not answer in time.
    */
   async ask<T>(name: string, value: unknown, timeoutMs: number): Promise<T[]> {
-    return await Promise.all(
-      this.#slots.filter(({ isUp }) => isUp).map((slot) => this.#ask<T>(slot, name, value, timeoutMs)),
-    )
+    return await Promise.all(this.#askAll<T>(name, value, timeoutMs))
+  }
+
+  /** The answers of those that give one: a worker may end at any moment, and the others are well. */
+  async askSome<T>(name: string, timeoutMs: number): Promise<T[]> {
+    const outcomes = await Promise.allSettled(this.#askAll<T>(name, undefined, timeoutMs))
+    return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  }
+
+  #askAll<T>(name: string, value: unknown, timeoutMs: number): Promise<T>[] {
+    return this.#slots.filter(({ isUp }) => isUp).map((slot) => this.#ask<T>(slot, name, value, timeoutMs))
   }
 
   /** Has all workers end, each when it has finished what is under way; those that do not are killed after `ms`. */

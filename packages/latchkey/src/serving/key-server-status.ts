@@ -1,5 +1,5 @@
 // What monitoring sees of a key server process: its metrics, and whether it can do its work.
-import { MetricRegistry, renderMetrics } from '@latchkey/core'
+import { MetricRegistry, type MetricSnapshot } from '@latchkey/core'
 import { type KeyServer, KeyServerMetrics } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import { observeProcess } from '../process/process-metrics.ts'
@@ -7,15 +7,14 @@ import type { ReadinessCondition } from '../process/status-server.ts'
 
 export interface KeyServerMonitoring extends Disposable {
   readonly metrics: KeyServerMetrics
-  /** Text for Prometheus. */
-  render(): string
-  readiness(): readonly ReadinessCondition[]
+  status(): {
+    readonly metrics: readonly MetricSnapshot[]
+    readonly conditions: readonly ReadinessCondition[]
+  }
   /** From now on `server` is what is told about. */
   watch(server: KeyServer): void
   /** The certificates of these files are in use now. */
   certificatesLoaded(config: Pick<KeyServerConfig, 'files' | 'tls'>): void
-  /** Counts whether `reload` went well. */
-  counted(reload: () => Promise<void>): Promise<void>
 }
 
 /** @param keyCount of keys that are loaded at the moment. */
@@ -28,12 +27,6 @@ export function monitorKeyServer(config: KeyServerConfig, keyCount: () => number
     merge: 'max',
   })
   registry.beforeSnapshot(() => keys.set(keys.series(), keyCount()))
-  const reloads = registry.counter('latchkey_reloads_total', {
-    help: 'Reloads of keys, certificates and CAs.',
-    labelNames: ['result'],
-  })
-  const reloaded = reloads.series('ok')
-  const notReloaded = reloads.series('failed')
   const refused = registry.counter('latchkey_metric_series_refused_total', {
     help: 'Label sets that were asked for beyond the limit of a metric and are not shown.',
   })
@@ -47,28 +40,19 @@ export function monitorKeyServer(config: KeyServerConfig, keyCount: () => number
   return {
     metrics,
     certificatesLoaded,
-    render: () => renderMetrics([registry.snapshot()], { totalTwins: config.metrics.totalTwins }),
     watch: (server) => {
       watched = server
       metrics.watch(server)
     },
-    readiness: () => {
+    status: () => {
       const { isListening = false, isClosing = false, isCertificateValid = false } = watched?.status() ?? {}
-      return [
+      const conditions = [
         { name: 'keys', isMet: keyCount() > 0 },
         { name: 'certificate', isMet: isCertificateValid },
         { name: 'listening', isMet: isListening },
         { name: 'not_draining', isMet: !isClosing },
       ]
-    },
-    counted: async (reload) => {
-      try {
-        await reload()
-        reloads.add(reloaded)
-      } catch (error) {
-        reloads.add(notReloaded)
-        throw error
-      }
+      return { metrics: registry.snapshot(), conditions }
     },
     [Symbol.dispose]: () => process[Symbol.dispose](),
   }

@@ -1,0 +1,88 @@
+// One process's share of a key server: its keys, its connections, its counts. The whole of it where there is one process.
+import type { AddressInfo } from 'node:net'
+import type { Logger, MetricSnapshot } from '@latchkey/core'
+import { type FileStore, openFileStore, type ReloadSummary } from '@latchkey/keys'
+import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
+import type { KeyServerConfig } from '../config/key-server-config.ts'
+import type { ReadinessCondition } from '../process/status-server.ts'
+import { type KeyServerMonitoring, monitorKeyServer } from './key-server-status.ts'
+
+export interface UnitStatus {
+  readonly metrics: readonly MetricSnapshot[]
+  readonly conditions: readonly ReadinessCondition[]
+  readonly keyCount: number
+}
+
+/** A reload of which all has been loaded and nothing is in use yet. Disposing it forgets it. */
+export interface PreparedUnit extends Disposable {
+  /** Puts all of it in place, between two requests. */
+  commit(): ReloadSummary
+}
+
+export interface KeyServerUnitOptions {
+  readonly config: KeyServerConfig
+  readonly logger: Logger
+  /** For what is the same in each process and need be said by one only. Default: `logger`. */
+  readonly loadLogger?: Logger
+}
+
+export class KeyServerUnit implements AsyncDisposable {
+  readonly #keyStore: FileStore
+  readonly #server: KeyServer
+  readonly #monitoring: KeyServerMonitoring
+
+  private constructor(keyStore: FileStore, server: KeyServer, monitoring: KeyServerMonitoring) {
+    this.#keyStore = keyStore
+    this.#server = server
+    this.#monitoring = monitoring
+  }
+
+  /** @throws what the keys and certificates throw. */
+  static async open({ config, logger, loadLogger = logger }: KeyServerUnitOptions): Promise<KeyServerUnit> {
+    await using stack = new AsyncDisposableStack()
+    const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger }))
+    const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size))
+    const server = stack.use(
+      createKeyServer({ ...config.tls, keyStore, logger, observer: monitoring.metrics }),
+    )
+    monitoring.watch(server)
+    stack.move()
+    return new KeyServerUnit(keyStore, server, monitoring)
+  }
+
+  /** @throws {KeyServerError} ERR_KEYSERVER_LISTEN */
+  async listen(where: KeyServerConfig['listen']): Promise<AddressInfo> {
+    const address = await this.#server.listen(where)
+    this.#monitoring.metrics.listens(address)
+    return address
+  }
+
+  status(): UnitStatus {
+    return { ...this.#monitoring.status(), keyCount: this.#keyStore.size }
+  }
+
+  /** Loads everything `next` names. @throws what the keys throw; nothing has changed then. */
+  async prepareReload(next: KeyServerConfig): Promise<PreparedUnit> {
+    const keys = await this.#keyStore.prepareReload()
+    return {
+      commit: () => {
+        this.#server.reload(next.tls) // throws before it changes anything
+        const summary = keys.commit()
+        this.#monitoring.certificatesLoaded(next)
+        return summary
+      },
+      [Symbol.dispose]: () => keys[Symbol.dispose](),
+    }
+  }
+
+  /** Answers what has come, and closes. */
+  close(): Promise<void> {
+    return this.#server.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]()
+    this.#monitoring[Symbol.dispose]()
+    await this.#keyStore[Symbol.asyncDispose]()
+  }
+}

@@ -1,0 +1,65 @@
+// A key server in several processes. This one holds no key and no connection: it starts the others, hands out what they
+// accept, and reloads all of them or none.
+import type { AddressInfo } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from '@latchkey/core'
+import type { ReloadSummary } from '@latchkey/keys'
+import { hostAndPort } from '../process/host-and-port.ts'
+import { WorkerPool } from '../process/worker-pool.ts'
+import type { KeyServerService } from './key-server-service.ts'
+import type { UnitStatus } from './key-server-unit.ts'
+import type { WorkerStart } from './key-server-worker.ts'
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
+const STATUS_MS = 2000
+/** Ten thousand keys load in a few seconds; a directory on a slow network takes longer. */
+const LOAD_MS = 120_000
+const COMMIT_MS = 5000
+/** As long as connections may take to drain, and some for the processes to end. */
+const END_MS = 10_000
+/** libuv's own default, which other work of the process counts on. */
+const MIN_POOL_THREADS = 4
+
+export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count'> {
+  readonly workers: number
+  readonly logger: Logger
+}
+
+/** Resolves when all of them listen. @throws {WorkerStartError} in the words of the first that fails. */
+export async function serveInWorkers({
+  workers,
+  logger,
+  ...start
+}: WorkersOptions): Promise<KeyServerService> {
+  const pool = await WorkerPool.start({
+    count: workers,
+    exec: MAIN,
+    args: ['keyserver-worker'],
+    execArgv: process.execArgv,
+    cwd: process.cwd(),
+    // One more than the operations that run beside the event loop, for the files that a reload reads.
+    env: { UV_THREADPOOL_SIZE: String(Math.max(MIN_POOL_THREADS, availableParallelism() + 1)) },
+    startValue: (index): WorkerStart => ({ ...start, index, count: workers }),
+    logger,
+  })
+  const [address] = await pool.ask<AddressInfo>('address', undefined, STATUS_MS)
+  if (address === undefined) throw new Error('no worker is left')
+  logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
+  return {
+    address,
+    reload: async () => {
+      try {
+        await pool.ask('prepare', undefined, LOAD_MS)
+      } catch (error) {
+        await pool.ask('forget', undefined, COMMIT_MS).catch(() => {}) // who does not answer now ends anyway
+        throw error
+      }
+      const [summary] = await pool.ask<ReloadSummary>('commit', undefined, COMMIT_MS)
+      if (summary === undefined) throw new Error('no worker is left')
+      return summary
+    },
+    statuses: () => pool.askSome<UnitStatus>('status', STATUS_MS),
+    close: () => pool.close(END_MS),
+  }
+}
