@@ -50,3 +50,4 @@ export {
   type SigningScope,
 } from './scoped-signing.ts'
 export { serverNameText } from './server-name.ts'
+export { type CallerSpan, readCallerSpan } from './span.ts'
