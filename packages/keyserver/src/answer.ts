@@ -140,9 +140,11 @@ function withKey(
   const lookUp = (mayUse: boolean): MaybePromise<Answer> => {
     if (!mayUse) return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', 'this client may not use this key')
     const started = performance.now()
+    const getting = request.span?.begin('DefaultKeystore.Get')
     const found = attempt(() => options.keyStore.find(ski), lookupBroken)
     return whenReady(found, (key) => {
       options.observer.keyLookedUp?.(performance.now() - started)
+      getting?.end(key instanceof Failure ? key.reason : undefined)
       if (key instanceof Failure) return key
       options.lookedUp(request, key !== undefined)
       return key === undefined
@@ -212,9 +214,11 @@ function signDigest(
     if (background === undefined) return key.sign(algorithm, input, { signal })
     return lane.run(request.client, () => background.sign(algorithm, input), signal)
   }
-  return whenReady(attempt(start, operationBroken), (bytes) =>
-    bytes instanceof Failure ? bytes : success(bytes, false),
-  )
+  const signing = request.span?.begin('execute.Sign')
+  return whenReady(attempt(start, operationBroken), (bytes) => {
+    signing?.end(bytes instanceof Failure ? bytes.reason : undefined)
+    return bytes instanceof Failure ? bytes : success(bytes, false)
+  })
 }
 
 /**
@@ -234,8 +238,10 @@ function decrypt(key: PrivateKey, { request, signal, lane }: KeyUse): MaybePromi
       signal,
     )
   }
+  const decrypting = request.span?.begin('execute.Decrypt')
   const plaintext = attempt(start, operationBroken)
   return whenReady(plaintext, (bytes) => {
+    decrypting?.end(bytes instanceof Failure ? bytes.reason : undefined)
     if (bytes instanceof Failure) return bytes
     if (bytes.length === Math.ceil(modulusBits / 8)) return success(bytes, true)
     bytes.fill(0)

@@ -76,6 +76,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
     limits: DEFAULT_LIMITS,
     turns: new Turns({ schedule: (turn) => turns.push(turn) }),
     observer: {},
+    tracer: undefined,
     logger: silentLogger,
     anyVersion: false,
     closed: () => {},

@@ -8,7 +8,14 @@
 // connection under the last replies (RFC 1122 §4.2.2.13).
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
-import { type FramedPacket, KeylessError, type Packet, PacketFramer, readPacket } from '@latchkey/wire'
+import {
+  type FramedPacket,
+  KeylessError,
+  type Packet,
+  PacketFramer,
+  readCallerSpan,
+  readPacket,
+} from '@latchkey/wire'
 import { type Answer, answer, type AnswerOptions, Failure, wipeAnswer } from './answer.ts'
 import type { Client } from './client.ts'
 import { KeyRequest } from './key-request.ts'
@@ -17,6 +24,7 @@ import type { ConnectionEnd, KeyServerObserver, PauseCause, RequestOutcome } fro
 import { encodeReply, errorPacket, wireByte } from './reply.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { logArrival, logFailure } from './request-log.ts'
+import type { RequestTracer } from './tracer.ts'
 import type { Turns, Worker } from './turns.ts'
 
 /** A slice ends after so many requests (cheap ones: pings) … */
@@ -39,6 +47,7 @@ export interface ConnectionContext {
   readonly turns: Turns
   readonly answers: AnswerOptions
   readonly observer: KeyServerObserver
+  readonly tracer: RequestTracer | undefined
   readonly logger: Logger
   readonly anyVersion: boolean
   readonly closed: (connection: Connection) => void
@@ -145,15 +154,28 @@ export class Connection implements Worker {
   #take(framed: FramedPacket): void {
     const packet = this.#read(framed)
     if (packet === undefined) return
-    const { observer, logger, answers } = this.#context
+    const { observer, logger, answers, tracer } = this.#context
     const request = new KeyRequest(packet.id, packet.operation, this.client)
     const takenAt = performance.now()
     observer.requestArrived?.(packet.operation.opcode)
     logArrival(logger, request)
+    if (tracer !== undefined) this.#trace(request, tracer)
     const abort = new AbortController()
     const answered = answer(request, abort.signal, answers)
     if (answered instanceof Promise) this.#await(answered, request, abort, takenAt)
     else this.#reply(answered, request, takenAt)
+  }
+
+  /** Whatever is wrong with the caller's span, the request itself goes on. */
+  #trace(request: KeyRequest, tracer: RequestTracer): void {
+    const { span } = request.operation
+    const caller = span === undefined || span.length === 0 ? undefined : readCallerSpan(span)
+    const isReadable = typeof caller !== 'string'
+    if (!isReadable) {
+      const { logger } = this.#context
+      logger.error(`connection ${this.client.peer}: failed to extract span: ${caller}`, request.fields)
+    }
+    request.span = tracer.begin(request, isReadable ? caller : undefined)
   }
 
   /** A packet that cannot be read is answered, since its id is known; then nothing after it can be relied on. */
@@ -174,7 +196,10 @@ export class Connection implements Worker {
   #await(answered: Promise<Answer>, request: KeyRequest, abort: AbortController, takenAt: number): void {
     const settle = (outcome: Answer): void => {
       clearTimeout(deadline)
-      if (!this.#inFlight.delete(abort)) return wipeAnswer(outcome)
+      if (!this.#inFlight.delete(abort)) {
+        request.span?.end('given up before it was answered')
+        return wipeAnswer(outcome)
+      }
       this.#reply(outcome, request, takenAt)
       this.#context.turns.add(this)
     }
@@ -194,6 +219,7 @@ export class Connection implements Worker {
     const { observer, logger } = this.#context
     const { packet, isSecret, failure } = encodeReply(request.id, answered)
     if (failure !== undefined) logFailure(logger, request, failure)
+    request.span?.end(failure?.reason)
     const outcome: RequestOutcome = {
       opcode: request.operation.opcode,
       error: failure === undefined ? undefined : wireByte(failure.code),

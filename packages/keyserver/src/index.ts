@@ -26,3 +26,4 @@ export {
   type SealingKeysOptions,
   type Unsealed,
 } from './sealing-keys.ts'
+export type { RequestSpan, RequestTracer, WorkSpan } from './tracer.ts'

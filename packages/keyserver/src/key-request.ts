@@ -4,6 +4,7 @@ import type { LogFields } from '@latchkey/core'
 import { type Operation, opcodeName, serverNameText } from '@latchkey/wire'
 import type { Client } from './client.ts'
 import { readRequestContext } from './request-context.ts'
+import type { RequestSpan } from './tracer.ts'
 
 /** A request with what log lines say about it; the texts are made when they are first asked for. */
 export class KeyRequest {
@@ -13,6 +14,8 @@ export class KeyRequest {
   readonly operation: Operation
   /** Why the request context could not be read. */
   readonly contextFlaw: string | undefined
+  /** What is recorded of the work on it. */
+  span: RequestSpan | undefined = undefined
   #requestId: string | undefined
 
   constructor(id: number, operation: Operation, client: Client) {
@@ -51,6 +54,10 @@ export class KeyRequest {
 
   get serverIp(): string {
     return ipText(this.operation.serverIp)
+  }
+
+  get clientIp(): string {
+    return ipText(this.operation.clientIp)
   }
 
   /** As unchecked as a server name, and made readable in the same way. */

@@ -16,6 +16,7 @@ import { type Limits, withDefaults } from './limits.ts'
 import type { HandshakeFailure, KeyServerObserver } from './observer.ts'
 import { logLookup } from './request-log.ts'
 import { type ServerIdentity, tlsSettings, type Validity, validityOf } from './tls-settings.ts'
+import type { RequestTracer } from './tracer.ts'
 import { Turns } from './turns.ts'
 
 /** What a key server shows to clients and expects of them. */
@@ -39,6 +40,8 @@ export interface KeyServerOptions extends KeyServerCertificates {
   /** Whether this client may use this key so; refused as if there were no such key (2). Default: every client may. */
   readonly authorize?: (request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>
   readonly observer?: KeyServerObserver
+  /** Records the work on requests as spans. Default: nobody does, and it costs nothing. */
+  readonly tracer?: RequestTracer | undefined
   /** For the operations seal and unseal; without it they are answered with error 8, as gokeyless does. */
   readonly sealing?: Sealing
   /** What a request without an SKI is answered: 8 as gokeyless does (default), or 2, which says more. */
@@ -133,6 +136,7 @@ class TlsKeyServer implements KeyServer {
       limits: this.#limits,
       turns: new Turns(),
       observer,
+      tracer: options.tracer,
       logger,
       anyVersion: options.anyVersion ?? false,
       closed: (connection) => this.#forget(connection),
