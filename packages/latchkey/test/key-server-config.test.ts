@@ -77,6 +77,25 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
     want: ({ metrics }) => assert.deepEqual(metrics, { host: '::', port: 0, totalTwins: true }),
   },
   {
+    name: 'tracing to a collector, whose path may be left out',
+    given: {
+      yaml: 'tracing_enabled: true\ntracing_address: http://collector:4318\n',
+      env: { KEYLESS_TRACING_SAMPLE_RATE: '0.25' },
+    },
+    want: ({ tracing, warnings }) => {
+      assert.deepEqual(tracing, { endpoint: 'http://collector:4318/v1/traces', sampleRate: 0.25 })
+      assert.deepEqual(warnings, [])
+    },
+  },
+  {
+    name: 'the address of a Jaeger agent is a warning, and none while tracing is off',
+    given: { yaml: 'tracing_address: localhost:6831\n', flags: { tracing_enabled: true } },
+    want: ({ tracing, warnings }) => {
+      assert.deepEqual(tracing, { endpoint: undefined, sampleRate: 0 })
+      assert.match(warnings.join(), /^tracing_address is not the URL of a collector/)
+    },
+  },
+  {
     name: 'an empty variable is unset',
     given: { yaml: 'port: 7\n', env: { KEYLESS_PORT: '' } },
     want: (config) => assert.equal(config.listen.port, 7),
@@ -102,10 +121,10 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
   },
   {
     name: 'what this version does not use is said once, without values',
-    given: { yaml: 'zone_id: abc\ntracing_sample_rate: 0.1\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
+    given: { yaml: 'zone_id: abc\nsign_retry_count: 1\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
     want: (config) => {
       assert.deepEqual(config.warnings, [
-        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), tracing_sample_rate (tracing)',
+        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), sign_retry_count (signing limits)',
       ])
     },
   },

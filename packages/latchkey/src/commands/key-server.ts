@@ -72,7 +72,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     )
     if (isOtherwiseChanged(config, next)) {
       logger.warning(
-        'SIGHUP: listen_address, port, metrics_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+        'SIGHUP: listen_address, port, metrics_*, tracing_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
       )
     }
   }
@@ -105,7 +105,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
 }
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
-  const fixed = ({ listen, metrics, logLevel, pidFile, stores, workers }: KeyServerConfig): string =>
-    JSON.stringify([listen, metrics, logLevel, pidFile, stores, workers])
+  const fixed = ({ listen, metrics, tracing, logLevel, pidFile, stores, workers }: KeyServerConfig): string =>
+    JSON.stringify([listen, metrics, tracing ?? 'off', logLevel, pidFile, stores, workers])
   return fixed(before) !== fixed(after)
 }

@@ -18,7 +18,17 @@ import {
 import { privateKeyStores } from './key-stores.ts'
 import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
-import { filePath, onOff, parseSettings, type Place, port, setting, text, wholeNumber } from './settings.ts'
+import {
+  filePath,
+  onOff,
+  parseSettings,
+  type Place,
+  port,
+  setting,
+  share,
+  text,
+  wholeNumber,
+} from './settings.ts'
 import type { SettingPath, YamlFile } from './yaml-file.ts'
 
 /** Where gokeyless looks, in this order; only the first that exists is read. */
@@ -39,6 +49,8 @@ export interface KeyServerConfig {
   /** Processes. */
   readonly workers: number
   readonly metrics: { readonly host: string; readonly port: number; readonly totalTwins: boolean }
+  /** Undefined: off. */
+  readonly tracing: { readonly endpoint: string | undefined; readonly sampleRate: number } | undefined
   readonly pidFile: string | undefined
   /** What an operator should know though it is no error. */
   readonly warnings: readonly string[]
@@ -68,6 +80,9 @@ const SCHEMA = z.object({
   metrics_address: text('an address such as 127.0.0.1, or :: for all'),
   metrics_port: port,
   metrics_total_twins: onOff,
+  tracing_enabled: onOff,
+  tracing_address: text('the URL of a collector, such as http://localhost:4318').optional(),
+  tracing_sample_rate: share,
   auth_cert: filePath,
   auth_key: filePath,
   cloudflare_ca_cert: filePath,
@@ -86,6 +101,8 @@ const DEFAULTS = {
   metrics_address: '127.0.0.1',
   metrics_port: 2406,
   metrics_total_twins: false,
+  tracing_enabled: false,
+  tracing_sample_rate: 0,
   auth_cert: 'server.pem',
   auth_key: 'server-key.pem',
   cloudflare_ca_cert: 'keyless_cacert.pem',
@@ -135,9 +152,31 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
       totalTwins: settings.metrics_total_twins,
     },
     stores: settings.private_key_stores.map((store) => absolute(store, cwd)),
+    tracing: settings.tracing_enabled
+      ? { endpoint: collectorUrl(settings.tracing_address), sampleRate: settings.tracing_sample_rate }
+      : undefined,
     pidFile: settings.pid_file === undefined ? undefined : resolve(cwd, settings.pid_file),
-    warnings: merged.warnings,
+    warnings: [
+      ...merged.warnings,
+      ...(settings.tracing_enabled ? jaegerWarning(settings.tracing_address) : []),
+    ],
   }
+}
+
+/** A base URL gets the path that OTLP has; undefined if it is no URL. */
+function collectorUrl(address: string | undefined): string | undefined {
+  if (address === undefined || !/^https?:\/\//i.test(address) || !URL.canParse(address)) return undefined
+  const url = new URL(address)
+  if (url.pathname === '/') url.pathname = '/v1/traces'
+  return url.href
+}
+
+/** gokeyless sends to a Jaeger agent, `localhost:6831`, which is at its end of life. */
+function jaegerWarning(address: string | undefined): string[] {
+  if (address === undefined || collectorUrl(address) !== undefined) return []
+  return [
+    'tracing_address is not the URL of a collector for OTLP over HTTP and is ignored; spans are not sent to Jaeger agents',
+  ]
 }
 
 /**

@@ -56,9 +56,15 @@ export const KEY_SERVER_SETTINGS = {
   init_endpoint: { argument: 'url', help: '', unusedFor: 'enrolment' },
   auth_csr: { argument: 'file', help: '', unusedFor: 'enrolment' },
   current_time: { argument: 'time', help: '', unusedFor: 'a clock for tests' },
-  tracing_enabled: { argument: undefined, help: '', unusedFor: 'tracing' },
-  tracing_address: { argument: 'address', help: '', unusedFor: 'tracing' },
-  tracing_sample_rate: { argument: 'rate', help: '', unusedFor: 'tracing' },
+  tracing_enabled: { argument: undefined, help: 'send traces by OpenTelemetry, which has to be installed' },
+  tracing_address: {
+    argument: 'url',
+    help: 'where OTLP over HTTP is taken (default http://localhost:4318/v1/traces)',
+  },
+  tracing_sample_rate: {
+    argument: 'rate',
+    help: 'share of the traces begun here that is sent, 0 to 1 (default 0: those of callers only)',
+  },
   sign_timeout: { argument: 'duration', help: '', unusedFor: 'signing limits' },
   sign_retry_count: { argument: 'count', help: '', unusedFor: 'signing limits' },
 } as const satisfies Record<string, SettingRow>

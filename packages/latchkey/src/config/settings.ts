@@ -52,6 +52,12 @@ export const wholeNumber = (expected: string, least: number, most: number) =>
       : undefined
   })
 
+/** Text is accepted, as environment and flags have nothing else. */
+export const share = setting('a number from 0 to 1', (value) => {
+  const number = typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value
+  return typeof number === 'number' && number >= 0 && number <= 1 ? number : undefined
+})
+
 /** Text is accepted, as the environment has nothing else; a flag without a value is true. */
 export const onOff = setting('true or false', (value) =>
   value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,

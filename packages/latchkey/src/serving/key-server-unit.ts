@@ -6,6 +6,7 @@ import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
 import { type KeyServerMonitoring, monitorKeyServer } from './key-server-status.ts'
+import { type KeyServerTracing, traceKeyServer } from './key-server-tracing.ts'
 
 export interface UnitStatus {
   readonly metrics: readonly MetricSnapshot[]
@@ -26,15 +27,24 @@ export interface KeyServerUnitOptions {
   readonly loadLogger?: Logger
 }
 
+interface Parts {
+  readonly keyStore: FileStore
+  readonly server: KeyServer
+  readonly monitoring: KeyServerMonitoring
+  readonly tracing: KeyServerTracing | undefined
+}
+
 export class KeyServerUnit implements AsyncDisposable {
   readonly #keyStore: FileStore
   readonly #server: KeyServer
   readonly #monitoring: KeyServerMonitoring
+  readonly #tracing: KeyServerTracing | undefined
 
-  private constructor(keyStore: FileStore, server: KeyServer, monitoring: KeyServerMonitoring) {
+  private constructor({ keyStore, server, monitoring, tracing }: Parts) {
     this.#keyStore = keyStore
     this.#server = server
     this.#monitoring = monitoring
+    this.#tracing = tracing
   }
 
   /** @throws what the keys and certificates throw. */
@@ -42,12 +52,19 @@ export class KeyServerUnit implements AsyncDisposable {
     await using stack = new AsyncDisposableStack()
     const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger }))
     const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size))
+    const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))
     const server = stack.use(
-      createKeyServer({ ...config.tls, keyStore, logger, observer: monitoring.metrics }),
+      createKeyServer({
+        ...config.tls,
+        keyStore,
+        logger,
+        observer: monitoring.metrics,
+        tracer: tracing?.requests,
+      }),
     )
     monitoring.watch(server)
     stack.move()
-    return new KeyServerUnit(keyStore, server, monitoring)
+    return new KeyServerUnit({ keyStore, server, monitoring, tracing })
   }
 
   /** @throws {KeyServerError} ERR_KEYSERVER_LISTEN */
@@ -82,6 +99,7 @@ export class KeyServerUnit implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server[Symbol.asyncDispose]()
+    await this.#tracing?.[Symbol.asyncDispose]()
     this.#monitoring[Symbol.dispose]()
     await this.#keyStore[Symbol.asyncDispose]()
   }
