@@ -85,6 +85,8 @@ export interface ThrowawayCa {
   /** What a client has to trust; of an intermediate, its own certificate. */
   readonly certificatePem: string
   issue(options: IssueOptions): Promise<Issued>
+  /** A certificate for the key of a certification request (RFC 2986); what else the request says is not looked at. */
+  issueForRequest(csrPem: string, options: IssueOptions): Promise<Omit<Issued, 'privateKeyPem'>>
   issueIntermediate(options?: CaOptions): Promise<ThrowawayCa>
 }
 
@@ -134,44 +136,78 @@ async function createCa(options: CaOptions, parent: Authority | undefined): Prom
   return {
     certificatePem,
     issue: (leaf) => issueLeaf(authority, leaf),
+    issueForRequest: (csrPem, leaf) => issueForRequest(authority, csrPem, leaf),
     issueIntermediate: (intermediate = {}) => createCa(intermediate, authority),
   }
 }
 
 async function issueLeaf(authority: Authority | undefined, options: IssueOptions): Promise<Issued> {
-  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ecdsa-p256', isDelegation = false } = options
-  const { extendedKeyUsages = ['serverAuth', 'clientAuth'] } = options
-  const alternativeNames = [
-    ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
-    ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
-  ]
-  const { commonName = alternativeNames[0]?.value ?? 'throw-away' } = options
+  const { keyAlgorithm = 'ecdsa-p256' } = options
   const keys = await generateKeyPair(keyAlgorithm)
+  const issuer = authority ?? { name: leafSubject(options), keyAlgorithm, keys, intermediatesPem: '' }
+  return {
+    ...(await certify(issuer, keys.publicKey, options)),
+    privateKeyPem: await privateKeyPem(keys),
+  }
+}
+
+async function issueForRequest(
+  authority: Authority,
+  csrPem: string,
+  options: IssueOptions,
+): Promise<Omit<Issued, 'privateKeyPem'>> {
+  const request = new x509.Pkcs10CertificateRequest(csrPem)
+  if (!(await request.verify(webcrypto))) throw new Error('the request is not signed by its key')
+  return await certify(authority, await request.publicKey.export(webcrypto), options)
+}
+
+/** What is certified for whom, once there is a key. */
+async function certify(
+  issuer: Authority,
+  publicKey: webcrypto.CryptoKey,
+  options: IssueOptions,
+): Promise<Omit<Issued, 'privateKeyPem'>> {
+  const { keyAlgorithm = 'ecdsa-p256', isDelegation = false } = options
+  const { extendedKeyUsages = ['serverAuth', 'clientAuth'] } = options
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     leafKeyUsage(keyAlgorithm),
     ...extendedKeyUsage(extendedKeyUsages),
     ...(isDelegation ? [new x509.Extension(DELEGATION_USAGE, false, NULL)] : []),
   ]
+  const subject = leafSubject(options)
+  const names = alternativeNames(options)
   // RFC 5280 §4.1.2.6: with an empty subject the SAN is critical.
-  const isNameless = commonName.length > MAX_COMMON_NAME
-  if (alternativeNames.length > 0) {
-    extensions.push(new x509.SubjectAlternativeNameExtension(alternativeNames, isNameless))
+  if (names.length > 0) {
+    extensions.push(new x509.SubjectAlternativeNameExtension(names, isNameless(options)))
   }
-  const subject = isNameless ? new x509.Name([]) : commonNameOnly(commonName)
-  const issuer = authority ?? { name: subject, keyAlgorithm, keys, intermediatesPem: '' }
   const certificatePem = await signCertificate(issuer, {
     subject,
-    publicKey: keys.publicKey,
+    publicKey,
     validity: options,
     extensions,
     replacements: options.extensions,
   })
-  return {
-    certificatePem,
-    privateKeyPem: await privateKeyPem(keys),
-    chainPem: certificatePem + issuer.intermediatesPem,
-  }
+  return { certificatePem, chainPem: certificatePem + issuer.intermediatesPem }
+}
+
+function alternativeNames({ dnsNames = [], ipAddresses = [] }: IssueOptions) {
+  return [
+    ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
+    ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
+  ]
+}
+
+function leafName(options: IssueOptions): string {
+  return options.commonName ?? alternativeNames(options)[0]?.value ?? 'throw-away'
+}
+
+function isNameless(options: IssueOptions): boolean {
+  return leafName(options).length > MAX_COMMON_NAME
+}
+
+function leafSubject(options: IssueOptions): x509.Name {
+  return isNameless(options) ? new x509.Name([]) : commonNameOnly(leafName(options))
 }
 
 interface Request {
