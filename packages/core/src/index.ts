@@ -19,6 +19,7 @@ export {
   parseLogLevel,
   silentLogger,
 } from './log.ts'
+export { MetricHistory } from './metric-history.ts'
 export type { SeriesIndex, SeriesSnapshot } from './metric-series.ts'
 export {
   type Counter,

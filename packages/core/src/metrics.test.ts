@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { MetricHistory } from './metric-history.ts'
 import { type MetricSnapshot, MetricRegistry } from './metrics.ts'
 import { mergeMetrics, renderMetrics } from './metrics-text.ts'
 
@@ -191,3 +192,22 @@ for (const [name, register] of [
     assert.throws(() => register(registry), RangeError)
   })
 }
+
+test('counts of a process that ends stay, its gauges go; one that is silent is shown as it was', () => {
+  const history = new MetricHistory()
+  const of = (processId: number, requests: number, size: number) => ({
+    processId,
+    metrics: process(requests, size, 'a'),
+  })
+  const shown = (): string[] => renderMetrics(history.snapshots()).split('\n')
+  history.update(new Set([1, 2]), [of(1, 5, 1), of(2, 7, 2)])
+  assert.ok(shown().includes('requests{kind="a"} 12') && shown().includes('gauge_sum 3'))
+  history.update(new Set([2, 3]), [of(3, 1, 4)])
+  assert.ok(shown().includes('requests{kind="a"} 13') && shown().includes('gauge_sum 6'))
+  assert.ok(shown().includes('duration_count 3'))
+  history.update(new Set([2, 3]), [of(1, 5, 1)]) // an answer that was under way when its process ended
+  assert.ok(shown().includes('requests{kind="a"} 13'))
+  history.update(new Set(), [])
+  assert.ok(shown().includes('requests{kind="a"} 13'))
+  assert.ok(!shown().some((line) => line.startsWith('gauge_')))
+})

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KeyServerClient } from '@latchkey/client'
 import { type Running, start } from './daemon.ts'
+import { parseExposition } from './exposition.ts'
 import { clientAt, keyServerFolder, portOf, siteKey, type SiteKey } from './key-server-fixture.ts'
 
 const SITE = siteKey()
@@ -34,6 +35,14 @@ function workersOf({ child }: Running): number[] {
   return text.trim().split(' ').filter(Boolean).map(Number)
 }
 
+/** Requests that all workers have counted, those of workers that ended included. */
+async function countedRequests(daemon: Running): Promise<number> {
+  const [, place] = await daemon.said(/Serving metrics endpoint at (\S+)/)
+  const families = parseExposition(await (await fetch(`http://${place}`)).text())
+  const samples = families.get('keyless_requests')?.samples ?? []
+  return samples.reduce((sum, { value }) => sum + value, 0)
+}
+
 const same = (outcome: string): string[] => Array.from({ length: WORKERS }, () => outcome)
 
 test('a worker that is killed takes only its own connections with it, and is replaced', async () => {
@@ -44,12 +53,14 @@ test('a worker that is killed takes only its own connections with it, and is rep
   assert.deepEqual(await outcomes(clients, SITE), same('signed'))
   const [first, ...others] = workersOf(daemon)
   assert.equal(others.length, WORKERS - 1)
+  assert.equal(await countedRequests(daemon), WORKERS)
   process.kill(first as number, 'SIGKILL')
   // The client whose connection is gone dials again and finds another worker.
   assert.deepEqual(await outcomes(clients, SITE), same('signed'))
   await daemon.said(/\[ERROR\] worker \d ended: SIGKILL; another one starts in \d+ ms/)
   await daemon.said(/worker \d is up again/)
   assert.equal(workersOf(daemon).length, WORKERS)
+  assert.ok((await countedRequests(daemon)) >= 2 * WORKERS, 'counts of the worker that ended are lost')
   for (const client of clients) await client[Symbol.asyncDispose]()
   daemon.child.kill('SIGTERM')
   assert.equal((await daemon.ended).code, 0)

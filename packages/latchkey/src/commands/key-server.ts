@@ -47,15 +47,15 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   const { workers } = config
   using _observed = workers > 1 ? observeProcess(registry) : undefined
   let service: KeyServerService | undefined
+  let isEnding = false
   await using _status = await serveStatus({
     ...config.metrics,
     logger,
     metrics: async () => {
-      const statuses = (await service?.statuses()) ?? []
-      const snapshots = [registry.snapshot(), ...statuses.map(({ metrics }) => metrics)]
-      return renderMetrics(snapshots, { totalTwins: config.metrics.totalTwins })
+      const snapshots = (await service?.snapshots()) ?? []
+      return renderMetrics([registry.snapshot(), ...snapshots], { totalTwins: config.metrics.totalTwins })
     },
-    readiness: async () => mergeConditions((await service?.statuses()) ?? []),
+    readiness: async () => mergeConditions((await service?.statuses()) ?? [], isEnding),
   })
   const running =
     workers > 1
@@ -98,6 +98,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     () => `keys: ${first?.keyCount ?? 0}; listening at ${hostAndPort(address.address, address.port)}`,
   )
   await askedToEnd
+  isEnding = true
   serviceManager.stopping('finishing what is under way')
   await running.close()
   logger.info('ended')

@@ -9,6 +9,7 @@ import { type KeyServerMonitoring, monitorKeyServer } from './key-server-status.
 import { type KeyServerTracing, traceKeyServer } from './key-server-tracing.ts'
 
 export interface UnitStatus {
+  readonly processId: number
   readonly metrics: readonly MetricSnapshot[]
   readonly conditions: readonly ReadinessCondition[]
   readonly keyCount: number
@@ -75,7 +76,7 @@ export class KeyServerUnit implements AsyncDisposable {
   }
 
   status(): UnitStatus {
-    return { ...this.#monitoring.status(), keyCount: this.#keyStore.size }
+    return { ...this.#monitoring.status(), keyCount: this.#keyStore.size, processId: process.pid }
   }
 
   /** Loads everything `next` names. @throws what the keys throw; nothing has changed then. */

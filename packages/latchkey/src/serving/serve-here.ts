@@ -15,6 +15,7 @@ export async function serveHere(options: KeyServerUnitOptions): Promise<KeyServe
       return prepared.commit()
     },
     statuses: async () => [unit.status()],
+    snapshots: async () => [unit.status().metrics],
     close: () => owned.disposeAsync(),
   }
 }

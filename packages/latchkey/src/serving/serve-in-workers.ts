@@ -3,7 +3,7 @@
 import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { Logger } from '@latchkey/core'
+import { type Logger, MetricHistory } from '@latchkey/core'
 import type { ReloadSummary } from '@latchkey/keys'
 import { hostAndPort } from '../process/host-and-port.ts'
 import { WorkerPool } from '../process/worker-pool.ts'
@@ -46,6 +46,8 @@ export async function serveInWorkers({
   const [address] = await pool.ask<AddressInfo>('address', undefined, STATUS_MS)
   if (address === undefined) throw new Error('no worker is left')
   logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
+  const history = new MetricHistory()
+  const statuses = (): Promise<UnitStatus[]> => pool.askSome<UnitStatus>('status', STATUS_MS)
   return {
     address,
     reload: async () => {
@@ -59,7 +61,12 @@ export async function serveInWorkers({
       if (summary === undefined) throw new Error('no worker is left')
       return summary
     },
-    statuses: () => pool.askSome<UnitStatus>('status', STATUS_MS),
+    statuses,
+    snapshots: async () => {
+      const answers = await statuses()
+      history.update(new Set(pool.pids), answers)
+      return history.snapshots()
+    },
     close: () => pool.close(END_MS),
   }
 }
