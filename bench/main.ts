@@ -1,6 +1,7 @@
 // Runs the benches: all, or those named (make bench ONLY=sign-p256). Ours and the peer take turns in one run, so that a
 // machine whose speed drifts does not decide.
 import { edgeBulk } from './edge-bulk.ts'
+import { keyServerRates, load10k, pingUnderRsa } from './key-server.ts'
 import { keylessFull } from './keyless-full.ts'
 import { signDigest } from './sign-digest.ts'
 import { type Bench, printResults, type Result, writeResults } from './support/report.ts'
@@ -18,6 +19,9 @@ const BENCHES: readonly (Bench & { readonly ids?: readonly string[] })[] = [
   tlsIdleMemory,
   keylessFull,
   edgeBulk,
+  ...keyServerRates,
+  pingUnderRsa,
+  load10k,
 ]
 
 const wanted = process.argv.slice(2)

@@ -1,12 +1,11 @@
 // Digest signatures a second through `keys`, against `openssl speed` on the same machine: the cost of the primitive itself.
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { openFileStore, type PrivateKey, type SignatureAlgorithm } from '@latchkey/keys'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
+import { OPENSSL_SPEED, opensslSpeed } from './support/openssl-speed.ts'
 import { type Bench, type Round, summarise } from './support/report.ts'
 
 const ROUNDS = 5
@@ -17,15 +16,13 @@ const CASES = [
     id: 'sign-p256',
     keyAlgorithm: 'ecdsa-p256',
     algorithm: 'ecdsa_sha256',
-    openssl: 'ecdsap256',
-    row: / 256 bits ecdsa/,
+    openssl: OPENSSL_SPEED.p256,
   },
   {
     id: 'sign-rsa2048',
     keyAlgorithm: 'rsa-2048',
     algorithm: 'rsa_pkcs1_sha256',
-    openssl: 'rsa2048',
-    row: /^rsa +2048 bits/,
+    openssl: OPENSSL_SPEED.rsa2048,
   },
 ] as const
 
@@ -36,7 +33,7 @@ export const signDigest: Bench = {
     const folder = await mkdtemp(join(tmpdir(), 'latchkey-bench-'))
     try {
       const results = []
-      for (const { id, keyAlgorithm, algorithm, openssl, row } of CASES) {
+      for (const { id, keyAlgorithm, algorithm, openssl } of CASES) {
         const file = join(folder, `${id}.key`)
         const { privateKeyPem } = await (await createThrowawayCa({})).issue({
           dnsNames: ['bench.example'],
@@ -49,7 +46,10 @@ export const signDigest: Bench = {
         signaturesPerSecond(key, algorithm) // warm
         const rounds: Round[] = []
         for (let round = 0; round < ROUNDS; round++) {
-          rounds.push({ ours: signaturesPerSecond(key, algorithm), peer: await opensslSpeed(openssl, row) })
+          rounds.push({
+            ours: signaturesPerSecond(key, algorithm),
+            peer: await opensslSpeed(openssl, SECONDS),
+          })
         }
         const note =
           "The rest is the call across the FFI and one Buffer a signature; OpenSSL versions differ (the system's against the one in Node)."
@@ -74,13 +74,4 @@ function signaturesPerSecond(key: PrivateKey, algorithm: SignatureAlgorithm): nu
   }
   const { user, system } = process.cpuUsage(before)
   return count / ((user + system) / 1e6)
-}
-
-/** The sign/s column of the row. */
-async function opensslSpeed(algorithm: string, row: RegExp): Promise<number> {
-  const { stdout } = await promisify(execFile)('openssl', ['speed', '-seconds', String(SECONDS), algorithm])
-  const line = stdout.split('\n').find((candidate) => row.test(candidate)) ?? ''
-  const [signs] = line.match(/[\d.]+(?=\s+[\d.]+$)/) ?? []
-  if (signs === undefined) throw new Error(`openssl speed printed no row for ${algorithm}`)
-  return Number(signs)
 }
