@@ -14,6 +14,7 @@ process.exit(
   await run(process.argv.slice(2), {
     env: process.env,
     cwd: process.cwd(),
+    input: () => process.stdin,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
   }),

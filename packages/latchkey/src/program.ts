@@ -7,6 +7,8 @@ import { EXIT, type ExitCode } from './process/exit-code.ts'
 import { reportFatal } from './process/fatal.ts'
 import { LOG_FORMATS, type LogFormat } from './process/log-output.ts'
 
+const VERSION = `latchkey ${packageJson.version} (Node.js ${process.version})`
+
 const EXAMPLES = `
 Examples:
   latchkey demo                                  see it work in a minute, nothing to set up
@@ -57,12 +59,6 @@ Examples:
   DEMO_ONCE=1 latchkey demo                      end after the proof
 `
 
-/** Modes of gokeyless that this version does not have: refused by name rather than as an unknown flag. */
-const MISSING_MODES: Readonly<Record<string, string>> = {
-  'config-only': 'enrolment',
-  'manual-activation': 'enrolment',
-}
-
 /** Runs one command line and resolves with its exit code, when all it started has ended. */
 export async function run(args: readonly string[], console: Console): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.ok
@@ -86,11 +82,7 @@ export async function run(args: readonly string[], console: Console): Promise<Ex
 function createProgram(console: Console, done: (code: ExitCode) => void): Command {
   const program = new Command('latchkey')
     .description('Serves HTTPS from machines that never hold the private key.')
-    .version(
-      `latchkey ${packageJson.version} (Node.js ${process.version})`,
-      '-V, --version',
-      'show the version',
-    )
+    .version(VERSION, '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .addHelpText('after', EXAMPLES)
@@ -129,6 +121,9 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       'print what file, environment and flags come to, and end; secrets are left out',
     )
     .option('--show-secrets', 'with --output-config: secrets as well')
+    .option('--config-only', 'enrol for a certificate, ask for what is not set, and end')
+    .option('--manual-activation', 'write a key and a request for a certificate to have signed, and end')
+    .version(VERSION, '-v, --version', 'show the version')
     .addOption(logFormatOption())
   for (const [name, { argument, help, short, unusedFor, only }] of KEY_SERVER_ROWS) {
     if (only === 'file') continue
@@ -136,13 +131,8 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
     const option = new Option(flags, help)
     command.addOption(unusedFor === undefined ? option : option.hideHelp())
   }
-  for (const mode of Object.keys(MISSING_MODES)) command.addOption(new Option(`--${mode}`).hideHelp())
   command.addHelpText('after', KEY_SERVER_HELP)
   command.action(async (check: 'check' | undefined, options: Record<string, string | boolean>) => {
-    for (const [mode, what] of Object.entries(MISSING_MODES)) {
-      if (options[camelCase(mode)] === true)
-        command.error(`error: --${mode}: ${what} is not part of this version`)
-    }
     const flags: Partial<Record<KeyServerSettingName, string | boolean>> = {}
     for (const [name] of KEY_SERVER_ROWS) {
       const value = options[camelCase(name)]
@@ -156,7 +146,13 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
       return
     }
     const given = { configFile, flags, logFormat: options['logFormat'] as LogFormat }
-    if (options['keystoreDebug'] === true) {
+    if (options['configOnly'] === true) {
+      const { enrolOnly } = await import('./commands/key-server-enrolment.ts')
+      done(await enrolOnly(given, console))
+    } else if (options['manualActivation'] === true) {
+      const { activateManually } = await import('./commands/key-server-manual-activation.ts')
+      done(await activateManually(given, console))
+    } else if (options['keystoreDebug'] === true) {
       const { debugKeyStores } = await import('./commands/key-server-keystore-debug.ts')
       done(await debugKeyStores(given, console))
     } else if (check === undefined) {

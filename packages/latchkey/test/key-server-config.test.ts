@@ -121,10 +121,10 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
   },
   {
     name: 'what this version does not use is said once, without values',
-    given: { yaml: 'zone_id: abc\nsign_retry_count: 1\n', env: { KEYLESS_API_TOKEN: 'very-secret' } },
+    given: { yaml: 'sign_retry_count: 1\n', env: { KEYLESS_SIGN_TIMEOUT: '2s' } },
     want: (config) => {
       assert.deepEqual(config.warnings, [
-        'accepted, but not used by this version: zone_id (enrolment), api_token (enrolment), sign_retry_count (signing limits)',
+        'accepted, but not used by this version: sign_timeout (signing limits), sign_retry_count (signing limits)',
       ])
     },
   },
@@ -155,6 +155,9 @@ interface BadRow {
     file?: string
   }
 }
+
+const ENROL =
+  'set hostname, zone_id and api_token to enrol, or run once with --config-only, which asks for them, or with --manual-activation, which writes a request to have signed'
 
 const BAD: BadRow[] = [
   {
@@ -275,8 +278,50 @@ const BAD: BadRow[] = [
       file: 'flag --auth-cert',
       path: 'auth_cert',
       expected: 'certificates in PEM',
-      hint: 'this version does not enrol by itself: put the certificate of this key server there, or set auth_cert',
+      hint: ENROL,
     },
+  },
+  {
+    name: 'a token that YAML takes for a number, without showing it',
+    given: { yaml: 'api_token: 123456\n' },
+    want: {
+      code: 'ERR_CONFIG_VALUE',
+      path: 'api_token',
+      line: 1,
+      found: 'a value that is none (not shown)',
+      expected: 'a token',
+    },
+  },
+  {
+    name: 'a zone that YAML takes for a number',
+    given: { yaml: 'zone_id: 98765\n' },
+    want: { path: 'zone_id', expected: 'the id of a zone; in quotes if it is all digits' },
+  },
+  {
+    name: 'a host name with a space',
+    given: { env: { KEYLESS_HOSTNAME: 'ks example' } },
+    want: { file: 'environment KEYLESS_HOSTNAME', expected: 'a DNS name or an IP address' },
+  },
+  ...['http://api.example.com/', 'https://user:pw@api.example.com/', 'ftp://127.0.0.1/', 'x'].map((url) => ({
+    name: `an endpoint that a token cannot go to: ${url}`,
+    given: { flags: { init_endpoint: url } },
+    want: {
+      file: 'flag --init-endpoint',
+      path: 'init_endpoint',
+      expected: 'a URL with https, or with http on this machine',
+    },
+  })),
+  {
+    name: 'a time without a zone',
+    given: { flags: { current_time: '2026-11-22T06:22:56' } },
+    want: { path: 'current_time', expected: 'a time such as 2026-11-22T06:22:56Z' },
+  },
+  {
+    name: 'a certificate that is over by current_time, where a start enrols',
+    given: {
+      yaml: 'current_time: 2099-01-01T00:00:00Z\nhostname: ks.example.com\nzone_id: z\norigin_ca_api_key: v1.0-x\n',
+    },
+    want: { code: 'ERR_CONFIG_CERTIFICATE', path: 'auth_cert', hint: 'a start asks for a new one' },
   },
   {
     name: 'a certificate file that is empty',
@@ -300,7 +345,7 @@ const BAD: BadRow[] = [
       code: 'ERR_CONFIG_CERTIFICATE',
       path: 'auth_key',
       found: 'other-key.pem, which is not the key of server.pem',
-      hint: 'site keys go into private_key_stores',
+      hint: `site keys go into private_key_stores; ${ENROL}`,
     },
   },
   {
@@ -311,7 +356,7 @@ const BAD: BadRow[] = [
   {
     name: 'a certificate that has not begun',
     given: { now: () => 0 },
-    want: { code: 'ERR_CONFIG_CERTIFICATE', hint: 'is the clock of this machine right?' },
+    want: { code: 'ERR_CONFIG_CERTIFICATE', hint: `is the clock of this machine right? ${ENROL}` },
   },
 ]
 

@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto'
 import { openFileStore, type PrivateKey } from '@latchkey/keys'
 import { createKeyServer } from '@latchkey/keyserver'
+import { loadEnrolmentConfig } from '../config/enrolment-config.ts'
 import { loadKeyServerConfig } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
@@ -13,12 +14,19 @@ export async function checkKeyServer(
   { logFormat, ...given }: KeyServerCommand,
   { cwd, env, out, err }: Console,
 ): Promise<ExitCode> {
-  const config = loadKeyServerConfig({ ...given, cwd, env })
+  const sources = { ...given, cwd, env }
+  const config = loadKeyServerConfig(sources)
   const logger = logTo(err, logFormat, 'warning')
-  for (const warning of config.warnings) logger.warning(warning)
+  const warnings = [...loadEnrolmentConfig(sources).warnings, ...config.warnings]
+  for (const warning of warnings) logger.warning(warning)
   await using keyStore = await openFileStore(config.stores, { logger })
   // Made and never told to listen: it reads the certificate and the CAs as it would for clients.
-  await using _server = createKeyServer({ ...config.tls, keyStore, logger })
+  await using _server = createKeyServer({
+    ...config.tls,
+    keyStore,
+    logger,
+    now: () => new Date(config.now()),
+  })
   const { validToDate, subject } = new X509Certificate(config.tls.cert)
   const keys = [...keyStore.list()].map(keyLine).toSorted()
   const { host, port } = config.listen

@@ -16,6 +16,7 @@ import { serveStatus } from '../process/status-server.ts'
 import { type KeyServerService, mergeConditions } from '../serving/key-server-service.ts'
 import { serveHere } from '../serving/serve-here.ts'
 import { serveInWorkers } from '../serving/serve-in-workers.ts'
+import { ensureCertificate, renewCertificate } from './key-server-enrolment.ts'
 import type { Console } from '../process/console.ts'
 
 export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
@@ -26,6 +27,7 @@ export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' |
 export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }: Console): Promise<ExitCode> {
   const { logFormat, ...given } = command
   const sources = { ...given, cwd, env }
+  await ensureCertificate(sources, (level) => logTo(err, logFormat, level))
   const config = loadKeyServerConfig(sources)
   const logger = logTo(err, logFormat, config.logLevel)
   logger.info(
@@ -63,10 +65,11 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
       : await serveHere({ config, logger })
   service = running
 
+  const reloading = oneAtATime()
   const reload = async (): Promise<void> => {
     const next = loadKeyServerConfig(sources)
     for (const warning of next.warnings) logger.warning(warning)
-    const { added, removed, kept } = await running.reload(next)
+    const { added, removed, kept } = await reloading(() => running.reload(next))
     logger.info(
       `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
     )
@@ -89,6 +92,11 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
         }
       }),
   })
+  await using renewal = renewCertificate(
+    sources,
+    async () => void (await reloading(() => running.reload(loadKeyServerConfig(sources)))),
+    logger,
+  )
   if (!config.isAddressSaid) {
     logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
   }
@@ -100,9 +108,20 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   await askedToEnd
   isEnding = true
   serviceManager.stopping('finishing what is under way')
+  await renewal?.stop()
   await running.close()
   logger.info('ended')
   return EXIT.ok
+}
+
+/** A reload by signal and one by renewal wait for each other. */
+function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const next = last.then(work, work)
+    last = next
+    return next
+  }
 }
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {

@@ -6,8 +6,9 @@ import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import type { FileStoreEntry } from '@latchkey/keys'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
-import { checkPair, firstCertificate, notAfterWarning } from './certificate-checks.ts'
+import { firstCertificate } from './certificate-checks.ts'
 import { ConfigError } from './config-error.ts'
+import { certificateHint, ENROLMENT_DEFAULTS, ENROLMENT_SCHEMA } from './enrolment-settings.ts'
 import { readReferenced } from './file-content.ts'
 import {
   environmentNameOf,
@@ -18,6 +19,7 @@ import {
 import { privateKeyStores } from './key-stores.ts'
 import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
+import { readServerPair } from './server-pair.ts'
 import {
   filePath,
   onOff,
@@ -37,6 +39,8 @@ const SEARCH_PATH = ['gokeyless.yaml', '/etc/keyless/gokeyless.yaml']
 export interface KeyServerConfig {
   /** The file that was read, if any. */
   readonly file: string | undefined
+  /** For the validity of certificates, milliseconds since the epoch. */
+  readonly now: () => number
   readonly logLevel: LogLevel
   readonly listen: { readonly host: string; readonly port: number }
   /** Whether somebody chose the address: gokeyless listens on all, which we do only when told. */
@@ -68,7 +72,7 @@ export interface KeyServerSources {
   readonly now?: () => number
 }
 
-const SCHEMA = z.object({
+export const KEY_SERVER_SCHEMA = z.object({
   loglevel: setting('debug, info, warning, error, critical, or 0 to 5', (value) =>
     typeof value === 'string' || typeof value === 'number'
       ? parseLogLevel(String(value).toLowerCase())
@@ -88,6 +92,7 @@ const SCHEMA = z.object({
   cloudflare_ca_cert: filePath,
   private_key_stores: privateKeyStores,
   pid_file: filePath.optional(),
+  ...ENROLMENT_SCHEMA,
 })
 
 /** Each takes some 80 MB, and RSA uses all cores whatever their number; who wants more says so. */
@@ -107,6 +112,7 @@ const DEFAULTS = {
   auth_key: 'server-key.pem',
   cloudflare_ca_cert: 'keyless_cacert.pem',
   private_key_stores: [],
+  ...ENROLMENT_DEFAULTS,
 }
 
 /**
@@ -119,27 +125,14 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
   const file = findFile(sources)
   const merged = mergeSources(file, sources)
   const placeOf = (path: SettingPath): Place => merged.placeOf(path)
-  const settings = parseSettings(SCHEMA, merged.values, placeOf)
-  const cert = readPem('auth_cert', settings.auth_cert, cwd, placeOf)
-  const key = readPem('auth_key', settings.auth_key, cwd, placeOf)
-  const ca = readPem('cloudflare_ca_cert', settings.cloudflare_ca_cert, cwd, placeOf)
-  checkPair(cert, key, {
-    ...placeOf(['auth_key']),
-    path: 'auth_key',
-    certFile: settings.auth_cert,
-    keyFile: settings.auth_key,
-    hint: 'site keys go into private_key_stores',
-  })
-  // What ends soon is the key server's to warn of; what is not valid now stops the start.
-  notAfterWarning(cert, {
-    path: 'auth_cert',
-    place: placeOf(['auth_cert']),
-    file: settings.auth_cert,
-    days: 0,
-    now: now(),
-  })
+  const settings = parseSettings(KEY_SERVER_SCHEMA, merged.values, placeOf)
+  const clock = settings.current_time === undefined ? now : () => settings.current_time ?? 0
+  const hint = certificateHint(settings)
+  const { cert, key } = readServerPair(settings, { cwd, placeOf, now: clock(), hint })
+  const ca = readCa(settings.cloudflare_ca_cert, cwd, placeOf)
   return {
     file: file?.file,
+    now: clock,
     logLevel: settings.loglevel,
     listen: { host: settings.listen_address, port: settings.port },
     workers: settings.workers,
@@ -196,10 +189,22 @@ export function mergedKeyServerSettings(sources: KeyServerSources): Readonly<Rec
  * @throws {ConfigError}
  */
 export function loadKeyServerStores(sources: KeyServerSources): readonly FileStoreEntry[] {
-  const merged = mergeSources(findFile(sources), sources)
-  const schema = SCHEMA.pick({ private_key_stores: true })
-  const settings = parseSettings(schema, merged.values, (path) => merged.placeOf(path))
+  const { settings } = readKeyServerSettings(KEY_SERVER_SCHEMA.pick({ private_key_stores: true }), sources)
   return settings.private_key_stores.map((store) => absolute(store, sources.cwd))
+}
+
+/**
+ * Some of the settings, and where each was said.
+ *
+ * @throws {ConfigError}
+ */
+export function readKeyServerSettings<T>(
+  schema: z.ZodType<T>,
+  sources: KeyServerSources,
+): { readonly settings: T; readonly placeOf: (path: SettingPath) => Place } {
+  const merged = mergeSources(findFile(sources), sources)
+  const placeOf = (path: SettingPath): Place => merged.placeOf(path)
+  return { settings: parseSettings(schema, merged.values, placeOf), placeOf }
 }
 
 function absolute(store: FileStoreEntry, cwd: string): FileStoreEntry {
@@ -342,26 +347,11 @@ function unknownKeys(file: YamlFile | undefined, values: Readonly<Record<string,
     })
 }
 
-const MISSING_HINT: Readonly<Record<string, string>> = {
-  auth_cert:
-    'this version does not enrol by itself: put the certificate of this key server there, or set auth_cert',
-  auth_key: 'the private key that belongs to auth_cert; site keys go into private_key_stores',
-  cloudflare_ca_cert: 'the CA that signed the client certificates of your edges',
-}
-
-function readPem(
-  name: 'auth_cert' | 'auth_key' | 'cloudflare_ca_cert',
-  path: string,
-  cwd: string,
-  placeOf: (path: SettingPath) => Place,
-): string {
-  const isKey = name === 'auth_key'
-  const detail = {
-    ...placeOf([name]),
-    path: name,
-    expected: isKey ? 'a private key in PEM' : 'certificates in PEM',
-  }
-  const pem = readReferenced(path, cwd, { ...detail, hint: MISSING_HINT[name] })
-  if (!isKey) firstCertificate(pem, { ...detail, file: detail.file, found: path })
+function readCa(path: string, cwd: string, placeOf: (path: SettingPath) => Place): string {
+  const name = 'cloudflare_ca_cert'
+  const detail = { ...placeOf([name]), path: name, expected: 'certificates in PEM' }
+  const hint = 'the CA that signed the client certificates of your edges'
+  const pem = readReferenced(path, cwd, { ...detail, hint })
+  firstCertificate(pem, { ...detail, found: path })
   return pem
 }
