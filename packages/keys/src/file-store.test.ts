@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,6 +14,12 @@ const SKI = Object.fromEntries(GOLDEN_KEYS.map(({ name, ski }) => [name, fromHex
   Uint8Array
 >
 const DIGEST = new Uint8Array(32).fill(9)
+
+/** PKCS#8 in DER, which ends with the public point. */
+function freshP256(): Buffer {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return privateKey.export({ type: 'pkcs8', format: 'der' })
+}
 
 function recorder(): { lines: string[]; logger: Logger } {
   const lines: string[] = []
@@ -87,6 +94,27 @@ describe('openFileStore', () => {
     await assert.rejects(openFileStore([{ dir: join(dir, 'missing') }], { skipBadFiles: true }), {
       code: 'ERR_KEYS_UNREADABLE',
     })
+  })
+
+  it('proves its share of the keys, and all of them together prove all', async () => {
+    await using directory = await temporaryDirectory()
+    // Two halves of different keys: the scalar of one, the public point of another.
+    const mixed = freshP256()
+    freshP256()
+      .subarray(-64)
+      .copy(mixed, mixed.length - 64)
+    for (const name of ['a', 'b', 'c']) await directory.write(`${name}.key`, freshP256())
+    await directory.write('d.key', mixed)
+    const outcomes = await Promise.allSettled(
+      [0, 1, 2].map((index) => openFileStore([{ dir: directory.path }], { share: { index, count: 3 } })),
+    )
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'opened')),
+      ['ERR_KEYS_MISMATCH', 'opened', 'opened'],
+    )
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') await outcome.value[Symbol.asyncDispose]()
+    }
   })
 
   it('opens encrypted keys with the passphrase file of the entry', async () => {

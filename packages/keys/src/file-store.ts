@@ -3,6 +3,7 @@
 // What can cross: a reload with signing (signing is synchronous and the new set is put in place in one step, so a
 // signature sees the old set or the new one, whole); a reload with a reload (one waits); dispose with a reload
 // (dispose wins: the reload is aborted and what it loaded is freed).
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { type Logger, silentLogger } from '@latchkey/core'
 import { KeysError } from './errors.ts'
 import { findKeyFiles } from './key-directory.ts'
@@ -26,8 +27,19 @@ export interface FileStoreOptions {
   readonly allowWeakRsa?: boolean | undefined
   /** Logs a file in a directory that cannot be loaded and goes on. A file named by an entry must always load. Default false. */
   readonly skipBadFiles?: boolean | undefined
+  /**
+   * This store is one of `count` that load the same keys, in processes of their own: it proves only its share of them to
+   * be pairs, the others prove the others. Default: it proves all.
+   */
+  readonly share?: Share | undefined
   /** Ends the loading; the store that was opened does not listen to it. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** `index` of `count`, from 0. */
+export interface Share {
+  readonly index: number
+  readonly count: number
 }
 
 /** What a reload changed, in keys. */
@@ -43,12 +55,16 @@ export interface PreparedReload extends Disposable {
   commit(): ReloadSummary
 }
 
+/** For so long a reload may keep others waiting. */
+const SLICE_MS = 2
+
 /** By SKI in hexadecimal. */
 type KeySet = Map<string, NativePrivateKey>
 interface LoadOptions {
   readonly logger: Logger
   readonly allowWeakRsa: boolean
   readonly skipBadFiles: boolean
+  readonly share: Share
   readonly signal: AbortSignal | undefined
 }
 
@@ -88,6 +104,7 @@ export class FileStore implements KeyStore {
       logger: options.logger ?? silentLogger,
       allowWeakRsa: options.allowWeakRsa ?? false,
       skipBadFiles: options.skipBadFiles ?? false,
+      share: options.share ?? { index: 0, count: 1 },
       signal: options.signal,
     }
     const own = structuredClone([...entries])
@@ -206,11 +223,19 @@ async function loadKeys(entries: readonly FileStoreEntry[], options: LoadOptions
 }
 
 async function loadEntry(entry: FileStoreEntry, options: LoadOptions, keys: KeySet): Promise<void> {
-  const { logger, signal, allowWeakRsa } = options
+  const { logger, signal, allowWeakRsa, share } = options
+  let sliceEnd = performance.now() + SLICE_MS
   const load = async (path: string): Promise<void> => {
+    if (performance.now() > sliceEnd) {
+      await turnOfTheLoop() // signatures that are asked for meanwhile
+      sliceEnd = performance.now() + SLICE_MS
+    }
     signal?.throwIfAborted()
     logger.info(`loading ${path}...`, { path })
-    add(await loadKeyFile(path, { logger, allowWeakRsa, passphraseFile: entry.passphraseFile }), keys, logger)
+    // What only one process finds wrong, only that one would skip.
+    const isChecked = options.skipBadFiles || keys.size % share.count === share.index
+    const { passphraseFile } = entry
+    add(loadKeyFile(path, { logger, allowWeakRsa, passphraseFile, isChecked }), keys, logger)
   }
   if (entry.dir === undefined) return load(entry.file)
 

@@ -7,6 +7,7 @@ export {
   openFileStore,
   type PreparedReload,
   type ReloadSummary,
+  type Share,
 } from './file-store.ts'
 export { type LoadKeyOptions, loadPrivateKey, type NativePrivateKey } from './native-key.ts'
 export {

@@ -21,14 +21,14 @@ describe('loadKeyFile', () => {
   it('loads a file of any name', async () => {
     await using directory = await temporaryDirectory()
     const path = await directory.write('site.pem', goldenPem('p256'))
-    using key = await loadKeyFile(path, OPTIONS)
+    using key = loadKeyFile(path, OPTIONS)
     assert.equal(key.source, path)
   })
 
   it('names the file it refuses', async () => {
     await using directory = await temporaryDirectory()
     const path = await directory.write('cert.key', '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n')
-    await assert.rejects(loadKeyFile(path, OPTIONS), {
+    assert.throws(() => loadKeyFile(path, OPTIONS), {
       code: 'ERR_KEYS_FORMAT',
       path,
       message: /a certificate, not a key/,
@@ -38,12 +38,12 @@ describe('loadKeyFile', () => {
   it('names a file that is missing or a directory', async () => {
     await using directory = await temporaryDirectory()
     const missing = join(directory.path, 'missing.key')
-    await assert.rejects(loadKeyFile(missing, OPTIONS), {
+    assert.throws(() => loadKeyFile(missing, OPTIONS), {
       code: 'ERR_KEYS_UNREADABLE',
       path: missing,
       message: /found ENOENT; hint/,
     })
-    await assert.rejects(loadKeyFile(directory.path, OPTIONS), {
+    assert.throws(() => loadKeyFile(directory.path, OPTIONS), {
       code: 'ERR_KEYS_UNREADABLE',
       path: directory.path,
       message: /not a regular file/,
@@ -61,16 +61,16 @@ describe('loadKeyFile', () => {
     await using directory = await temporaryDirectory()
     const path = join(directory.path, 'pipe.key')
     await promisify(execFile)('mkfifo', [path])
-    await assert.rejects(loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_UNREADABLE', path })
+    assert.throws(() => loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_UNREADABLE', path })
   })
 
   it('reads a file of 1 MiB and nothing larger', async () => {
     await using directory = await temporaryDirectory()
     const padding = Buffer.alloc(MAX_KEY_FILE_BYTES - goldenPem('p256').length, '\n')
     const path = await directory.write('a.key', Buffer.concat([goldenPem('p256'), padding]), 0o600)
-    using _ = await loadKeyFile(path, OPTIONS)
+    using _ = loadKeyFile(path, OPTIONS)
     await truncate(path, MAX_KEY_FILE_BYTES + 1)
-    await assert.rejects(loadKeyFile(path, OPTIONS), {
+    assert.throws(() => loadKeyFile(path, OPTIONS), {
       code: 'ERR_KEYS_LIMIT',
       message: /found 1048577 bytes; expected at most 1048576/,
     })
@@ -88,7 +88,7 @@ describe('loadKeyFile', () => {
       await chmod(path, mode)
       const lines: string[] = []
       const logger = createLogger(({ level, text }) => lines.push(`${level} ${text}`))
-      using _ = await loadKeyFile(path, { ...OPTIONS, logger })
+      using _ = loadKeyFile(path, { ...OPTIONS, logger })
       const line = `warning ${path}: mode 0${mode.toString(8)} lets others at this secret; hint: chmod 0400`
       assert.deepEqual(lines, warned ? [line] : [])
     })
@@ -106,7 +106,7 @@ describe('loadKeyFile: passphrases', () => {
       await using directory = await temporaryDirectory()
       const path = await directory.write('a.key', encryptedPem('correct horse'))
       await directory.write('a.key.passphrase', contents)
-      using key = await loadKeyFile(path, OPTIONS)
+      using key = loadKeyFile(path, OPTIONS)
       assert.equal(key.keyType, 'ec')
     })
   }
@@ -116,14 +116,14 @@ describe('loadKeyFile: passphrases', () => {
     const path = await directory.write('a.key', encryptedPem('told'))
     await directory.write('a.key.passphrase', 'beside')
     const passphraseFile = await directory.write('secret', 'told')
-    using key = await loadKeyFile(path, { ...OPTIONS, passphraseFile })
+    using key = loadKeyFile(path, { ...OPTIONS, passphraseFile })
     assert.equal(key.keyType, 'ec')
   })
 
   it('does not look at the passphrase file of a key that needs none', async () => {
     await using directory = await temporaryDirectory()
     const path = await directory.write('a.key', goldenPem('p256'))
-    using key = await loadKeyFile(path, { ...OPTIONS, passphraseFile: join(directory.path, 'missing') })
+    using key = loadKeyFile(path, { ...OPTIONS, passphraseFile: join(directory.path, 'missing') })
     assert.equal(key.keyType, 'ec')
   })
 
@@ -132,20 +132,20 @@ describe('loadKeyFile: passphrases', () => {
     const path = await directory.write('a.key', encryptedPem('right'))
     const beside = join(directory.path, 'a.key.passphrase')
     const told = join(directory.path, 'missing')
-    await assert.rejects(loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_PASSPHRASE', path })
-    await assert.rejects(loadKeyFile(path, { ...OPTIONS, passphraseFile: told }), {
+    assert.throws(() => loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_PASSPHRASE', path })
+    assert.throws(() => loadKeyFile(path, { ...OPTIONS, passphraseFile: told }), {
       code: 'ERR_KEYS_UNREADABLE',
       path: told,
     })
     await directory.write('a.key.passphrase', 'wrong')
-    await assert.rejects(
-      loadKeyFile(path, OPTIONS),
+    assert.throws(
+      () => loadKeyFile(path, OPTIONS),
       (error) => error instanceof KeysError && error.code === 'ERR_KEYS_PASSPHRASE' && error.path === path,
     )
     await directory.write('a.key.passphrase', '\nright')
-    await assert.rejects(loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_PASSPHRASE', path })
+    assert.throws(() => loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_PASSPHRASE', path })
     await directory.write('a.key.passphrase', 'x'.repeat(2000))
-    await assert.rejects(loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_LIMIT', path: beside })
+    assert.throws(() => loadKeyFile(path, OPTIONS), { code: 'ERR_KEYS_LIMIT', path: beside })
   })
 
   it('warns of a passphrase that others may read', async () => {
@@ -154,7 +154,7 @@ describe('loadKeyFile: passphrases', () => {
     const beside = await directory.write('a.key.passphrase', 'right', 0o644)
     await chmod(beside, 0o644)
     const lines: string[] = []
-    using _ = await loadKeyFile(path, { ...OPTIONS, logger: createLogger(({ text }) => lines.push(text)) })
+    using _ = loadKeyFile(path, { ...OPTIONS, logger: createLogger(({ text }) => lines.push(text)) })
     assert.deepEqual(lines, [`${beside}: mode 0644 lets others at this secret; hint: chmod 0400`])
   })
 })

@@ -10,6 +10,8 @@ export interface KeyFileOptions {
   readonly allowWeakRsa: boolean
   /** Holds the passphrase of an encrypted key; otherwise `<path>.passphrase` is looked for. */
   readonly passphraseFile: string | undefined
+  /** Default true. */
+  readonly isChecked?: boolean
 }
 
 /** A key with a long chain after it is some 20 kB; nothing near this is a key file. */
@@ -22,12 +24,13 @@ const MAX_PASSPHRASE_FILE_BYTES = 1024 + 2
  *
  * @throws {KeysError} ERR_KEYS_UNREADABLE, ERR_KEYS_LIMIT and whatever {@link loadPrivateKey} throws; each names the file.
  */
-export async function loadKeyFile(path: string, options: KeyFileOptions): Promise<NativePrivateKey> {
-  const bytes = await readSecretFile(path, { maxBytes: MAX_KEY_FILE_BYTES, logger: options.logger })
+export function loadKeyFile(path: string, options: KeyFileOptions): NativePrivateKey {
+  const bytes = readSecretFile(path, { maxBytes: MAX_KEY_FILE_BYTES, logger: options.logger })
   let passphrase: Buffer | undefined
   try {
-    if (locateKey(bytes, path).isEncrypted) passphrase = await readPassphrase(path, options)
-    return loadPrivateKey(bytes, { source: path, allowWeakRsa: options.allowWeakRsa, passphrase })
+    if (locateKey(bytes, path).isEncrypted) passphrase = readPassphrase(path, options)
+    const { allowWeakRsa, isChecked } = options
+    return loadPrivateKey(bytes, { source: path, allowWeakRsa, passphrase, isChecked })
   } finally {
     bytes.fill(0)
     passphrase?.fill(0)
@@ -35,13 +38,10 @@ export async function loadKeyFile(path: string, options: KeyFileOptions): Promis
 }
 
 /** The first line of the passphrase file, without its line end; undefined if there is no such file to be found. */
-async function readPassphrase(
-  keyPath: string,
-  { passphraseFile, logger }: KeyFileOptions,
-): Promise<Buffer | undefined> {
+function readPassphrase(keyPath: string, { passphraseFile, logger }: KeyFileOptions): Buffer | undefined {
   const path = passphraseFile ?? `${keyPath}.passphrase`
   try {
-    const bytes = await readSecretFile(path, { maxBytes: MAX_PASSPHRASE_FILE_BYTES, logger })
+    const bytes = readSecretFile(path, { maxBytes: MAX_PASSPHRASE_FILE_BYTES, logger })
     return firstLine(bytes)
   } catch (cause) {
     const isMissing = cause instanceof KeysError && errnoOf(cause.cause) === 'ENOENT'

@@ -1,5 +1,5 @@
 // A PrivateKey whose secret is in OpenSSL's memory and nowhere else.
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { KeysError } from './errors.ts'
 import { locateKey } from './key-encoding.ts'
 import { type DigestScheme, type DigestSigner, OpenSslKey } from './openssl.ts'
@@ -10,6 +10,7 @@ import {
   SIGNATURE_ALGORITHMS,
   type SignatureAlgorithm,
 } from './private-key.ts'
+import { type PublicHalf, readPublicHalf } from './public-half.ts'
 import { rsaModulus, subjectKeyIdentifier, withoutLeadingZeros } from './ski.ts'
 
 export interface LoadKeyOptions {
@@ -19,6 +20,8 @@ export interface LoadKeyOptions {
   readonly passphrase?: Uint8Array | undefined
   /** Takes RSA keys below 2048 bits as well. Default false. */
   readonly allowWeakRsa?: boolean | undefined
+  /** Proves that the two halves belong together. Default true. */
+  readonly isChecked?: boolean | undefined
 }
 
 /** NIST SP 800-131A: less is not acceptable for signatures since 2014. */
@@ -28,8 +31,14 @@ const MAX_RSA_BITS = 8192
 /** Less does not hold one SHA-256 PKCS#1 signature, whatever the operator allows. */
 const ABSOLUTE_MIN_RSA_BITS = 512
 
-/** OpenSSL's names of the curves that Keyless signatures exist for. */
-const CURVES: ReadonlySet<string> = new Set(['secp224r1', 'prime256v1', 'secp384r1', 'secp521r1'])
+type SupportedHalf = Exclude<PublicHalf, { readonly kind: 'other' }>
+
+interface Loaded {
+  readonly handle: OpenSslKey
+  /** SubjectPublicKeyInfo in DER. */
+  readonly spki: Uint8Array
+  readonly half: SupportedHalf
+}
 
 /** A signature takes some 20 µs: less than handing it to another thread. On the other curves it takes ten times that. */
 const QUICK_CURVE = 'prime256v1'
@@ -88,51 +97,49 @@ function decode(bytes: Buffer, { source, passphrase }: LoadKeyOptions): OpenSslK
 export class NativePrivateKey implements PrivateKey {
   readonly ski: Uint8Array
   readonly keyType: KeyType
-  readonly publicKey: KeyObject
   readonly algorithms: ReadonlySet<SignatureAlgorithm>
   readonly source: string
-  readonly decryptRaw?: (ciphertext: Uint8Array, options?: { signal?: AbortSignal }) => Uint8Array
   readonly background?: BackgroundOperations
+  readonly decryptRaw?: (ciphertext: Uint8Array, options?: { signal?: AbortSignal }) => Uint8Array
 
   readonly #handle: OpenSslKey
+  readonly #spki: Uint8Array
+  readonly #half: SupportedHalf
   readonly #signers = new Map<SignatureAlgorithm, DigestSigner>()
+  #publicKey: KeyObject | undefined
 
-  private constructor(handle: OpenSslKey, publicKey: KeyObject, keyType: KeyType, source: string) {
+  private constructor({ handle, spki, half }: Loaded, source: string) {
     this.#handle = handle
-    this.publicKey = publicKey
-    this.keyType = keyType
+    this.#spki = spki
+    this.#half = half
     this.source = source
-    this.ski = subjectKeyIdentifier(publicKey)
-    this.algorithms = algorithmsOf(keyType, publicKey)
-    const sign = async (algorithm: SignatureAlgorithm, input: Uint8Array): Promise<Uint8Array> => {
-      this.#check(algorithm, input)
-      return await this.#signer(algorithm).signInBackground(input)
+    this.keyType = half.kind
+    this.ski = subjectKeyIdentifier(spki)
+    this.algorithms = algorithmsOf(half)
+    const sign = (algorithm: SignatureAlgorithm, input: Uint8Array): Promise<Uint8Array> =>
+      this.#signInBackground(algorithm, input)
+    if (half.kind === 'ec' && half.curve !== QUICK_CURVE) this.background = { sign }
+    if (half.kind !== 'rsa') return
+    const block = (ciphertext: Uint8Array): Uint8Array => rsaBlock(rsaModulus(spki), ciphertext)
+    this.decryptRaw = (ciphertext, options) => {
+      options?.signal?.throwIfAborted()
+      return handle.decryptRaw(block(ciphertext))
     }
-    if (keyType === 'rsa') {
-      const modulus = rsaModulus(publicKey)
-      this.decryptRaw = (ciphertext, options) => {
-        options?.signal?.throwIfAborted()
-        return handle.decryptRaw(rsaBlock(modulus, ciphertext))
-      }
-      const decryptInBackground = async (ciphertext: Uint8Array): Promise<Uint8Array> =>
-        await handle.decryptRawInBackground(rsaBlock(modulus, ciphertext))
-      this.background = { sign, decryptRaw: decryptInBackground }
-    } else if (keyType === 'ec' && publicKey.asymmetricKeyDetails?.namedCurve !== QUICK_CURVE) {
-      this.background = { sign }
-    }
+    const decryptRaw = async (ciphertext: Uint8Array): Promise<Uint8Array> =>
+      await handle.decryptRawInBackground(block(ciphertext))
+    this.background = { sign, decryptRaw }
   }
 
   /** Takes ownership of `handle`: it is freed with the key, or at once if the key is refused. */
-  static fromHandle(handle: OpenSslKey, { source, allowWeakRsa = false }: LoadKeyOptions): NativePrivateKey {
+  static fromHandle(
+    handle: OpenSslKey,
+    { source, allowWeakRsa = false, isChecked = true }: LoadKeyOptions,
+  ): NativePrivateKey {
     try {
-      const publicKey = readPublicKey(handle, source)
-      const key = new NativePrivateKey(
-        handle,
-        publicKey,
-        supportedType(publicKey, source, allowWeakRsa),
-        source,
-      )
-      key.#checkHalves()
+      const spki = handle.publicKey()
+      const half = supportedHalf(spki, source, allowWeakRsa)
+      const key = new NativePrivateKey({ handle, spki, half }, source)
+      if (isChecked) key.#checkHalves()
       return key
     } catch (cause) {
       handle[Symbol.dispose]()
@@ -140,15 +147,32 @@ export class NativePrivateKey implements PrivateKey {
     }
   }
 
+  /** The public half; made when it is first asked for. */
+  get publicKey(): KeyObject {
+    this.#publicKey ??= createPublicKey({ key: Buffer.from(this.#spki), format: 'der', type: 'spki' })
+    return this.#publicKey
+  }
+
   /** The same key under the name it has now; both are freed together. */
   withSource(source: string): NativePrivateKey {
-    return new NativePrivateKey(this.#handle, this.publicKey, this.keyType, source)
+    return new NativePrivateKey({ handle: this.#handle, spki: this.#spki, half: this.#half }, source)
   }
 
   sign(algorithm: SignatureAlgorithm, input: Uint8Array, options?: { signal?: AbortSignal }): Uint8Array {
     options?.signal?.throwIfAborted()
     this.#check(algorithm, input)
     return algorithm === 'ed25519' ? this.#handle.signMessage(input) : this.#signer(algorithm).sign(input)
+  }
+
+  /** Frees the private half. Twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#signers.clear()
+    this.#handle[Symbol.dispose]()
+  }
+
+  async #signInBackground(algorithm: SignatureAlgorithm, input: Uint8Array): Promise<Uint8Array> {
+    this.#check(algorithm, input)
+    return await this.#signer(algorithm).signInBackground(input)
   }
 
   #check(algorithm: SignatureAlgorithm, input: Uint8Array): void {
@@ -166,12 +190,6 @@ export class NativePrivateKey implements PrivateKey {
     }
   }
 
-  /** Frees the private half. Twice is harmless. */
-  [Symbol.dispose](): void {
-    this.#signers.clear()
-    this.#handle[Symbol.dispose]()
-  }
-
   #signer(algorithm: SignatureAlgorithm): DigestSigner {
     let signer = this.#signers.get(algorithm)
     if (signer === undefined) {
@@ -186,22 +204,13 @@ export class NativePrivateKey implements PrivateKey {
    * numbers are damaged, is found when it is loaded and not by every client.
    */
   #checkHalves(): void {
-    const probe = Buffer.from('latchkey: do the two halves belong together?')
-    const digest = createHash('sha256').update(probe).digest()
+    let isGood: boolean
     try {
-      const isGood =
-        this.keyType === 'ed25519'
-          ? verify(null, probe, this.publicKey, this.sign('ed25519', probe))
-          : verify(
-              'sha256',
-              probe,
-              this.publicKey,
-              this.sign(this.keyType === 'rsa' ? 'rsa_pkcs1_sha256' : 'ecdsa_sha256', digest),
-            )
-      if (isGood) return
+      isGood = this.#handle.isPair()
     } catch (cause) {
       throw new KeysError('ERR_KEYS_MISMATCH', { path: this.source, detail: 'it cannot sign', cause })
     }
+    if (isGood) return
     throw new KeysError('ERR_KEYS_MISMATCH', {
       path: this.source,
       hint: 'the file is damaged, or was put together from two keys',
@@ -209,68 +218,66 @@ export class NativePrivateKey implements PrivateKey {
   }
 }
 
-function readPublicKey(handle: OpenSslKey, source: string): KeyObject {
-  try {
-    return createPublicKey({ key: Buffer.from(handle.publicKey()), format: 'der', type: 'spki' })
-  } catch (cause) {
-    throw new KeysError('ERR_KEYS_UNSUPPORTED', {
+/** Keyless has no way to ask for anything else: no Ed448, no secp256k1, and no key restricted to PSS. */
+function supportedHalf(spki: Uint8Array, source: string, allowWeakRsa: boolean): SupportedHalf {
+  const half = readPublicHalf(spki)
+  if (half.kind === 'other') throw unsupported(source, ...describeOther(spki))
+  if (half.kind !== 'rsa') return half
+  const { bits } = half
+  if (bits > MAX_RSA_BITS || bits < ABSOLUTE_MIN_RSA_BITS) {
+    const hint = `${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits can be used`
+    throw unsupported(source, `an RSA key of ${bits} bits`, hint)
+  }
+  if (bits < MIN_RSA_BITS && !allowWeakRsa) {
+    throw new KeysError('ERR_KEYS_WEAK', {
       path: source,
-      found: 'a kind of key that Node does not know',
-      cause,
+      found: `an RSA key of ${bits} bits`,
+      expected: `at least ${MIN_RSA_BITS}`,
+      hint: 'replace the key; allowWeakRsa loads it all the same',
     })
   }
+  return half
 }
 
-/** Keyless has no way to ask for anything else: no Ed448, no secp256k1, and no key restricted to PSS. */
-function supportedType(publicKey: KeyObject, source: string, allowWeakRsa: boolean): KeyType {
-  const { asymmetricKeyType, asymmetricKeyDetails } = publicKey
-  const unsupported = (found: string, hint?: string): KeysError =>
-    new KeysError('ERR_KEYS_UNSUPPORTED', {
-      path: source,
-      found,
-      expected: 'RSA, EC P-224/P-256/P-384/P-521 or Ed25519',
-      hint,
-    })
-  switch (asymmetricKeyType) {
-    case 'ed25519':
-      return 'ed25519'
-    case 'ec': {
-      const curve = asymmetricKeyDetails?.namedCurve ?? 'an unnamed curve'
-      if (!CURVES.has(curve)) throw unsupported(`an EC key on ${curve}`)
-      return 'ec'
-    }
-    case 'rsa': {
-      const bits = asymmetricKeyDetails?.modulusLength ?? 0
-      if (bits > MAX_RSA_BITS || bits < ABSOLUTE_MIN_RSA_BITS) {
-        throw unsupported(`an RSA key of ${bits} bits`, `${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits can be used`)
-      }
-      if (bits < MIN_RSA_BITS && !allowWeakRsa) {
-        throw new KeysError('ERR_KEYS_WEAK', {
-          path: source,
-          found: `an RSA key of ${bits} bits`,
-          expected: `at least ${MIN_RSA_BITS}`,
-          hint: 'replace the key; allowWeakRsa loads it all the same',
-        })
-      }
-      return 'rsa'
-    }
-    case 'rsa-pss':
-      throw unsupported(
+function unsupported(source: string, found: string, hint?: string): KeysError {
+  const expected = 'RSA, EC P-224/P-256/P-384/P-521 or Ed25519'
+  return new KeysError('ERR_KEYS_UNSUPPORTED', { path: source, found, expected, hint })
+}
+
+/** What Node calls it, and what would help. */
+function describeOther(spki: Uint8Array): [found: string, hint?: string] {
+  let key: KeyObject
+  try {
+    key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  } catch {
+    return ['a kind of key that Node does not know']
+  }
+  const { asymmetricKeyType, asymmetricKeyDetails } = key
+  if (asymmetricKeyType === 'ec')
+    return [`an EC key on ${asymmetricKeyDetails?.namedCurve ?? 'an unnamed curve'}`]
+  return asymmetricKeyType === 'rsa-pss'
+    ? [
         'an RSA key restricted to PSS (id-RSASSA-PSS)',
         'a plain RSA key signs PSS too; the certificate must then say rsaEncryption',
-      )
-    default:
-      throw unsupported(`a key of type ${asymmetricKeyType ?? 'unknown'}`)
-  }
+      ]
+    : [`a key of type ${asymmetricKeyType ?? 'unknown'}`]
 }
 
+/** Shared by all keys of a kind. */
+const algorithmSets = new Map<string, ReadonlySet<SignatureAlgorithm>>()
+
 /** What the key can do: its type's rows of the table, less what a short modulus has no room for. */
-function algorithmsOf(keyType: KeyType, publicKey: KeyObject): ReadonlySet<SignatureAlgorithm> {
-  const bits = publicKey.asymmetricKeyDetails?.modulusLength ?? 0
+function algorithmsOf(half: SupportedHalf): ReadonlySet<SignatureAlgorithm> {
+  const bits = half.kind === 'rsa' ? half.bits : 0
+  const name = `${half.kind} ${bits}`
+  const known = algorithmSets.get(name)
+  if (known !== undefined) return known
   const names = Object.keys(SIGNATURE_ALGORITHMS) as SignatureAlgorithm[]
-  return new Set(
-    names.filter((name) => SIGNATURE_ALGORITHMS[name].keyType === keyType && hasRoom(name, bits)),
+  const algorithms = new Set(
+    names.filter((each) => SIGNATURE_ALGORITHMS[each].keyType === half.kind && hasRoom(each, bits)),
   )
+  algorithmSets.set(name, algorithms)
+  return algorithms
 }
 
 function hasRoom(algorithm: SignatureAlgorithm, modulusBits: number): boolean {

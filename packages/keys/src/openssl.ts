@@ -20,6 +20,8 @@ const SCRATCH_BYTES = 4096
 /** OpenSSL queues at most 16 errors (ERR_NUM_ERRORS). */
 const MAX_QUEUED_ERRORS = 16
 const ERROR_TEXT_BYTES = 256
+/** As long as a SHA-256; PKCS#1 v1.5 without a hash name pads it as it is. */
+const PROBE = new Uint8Array(32).fill(0x5a)
 
 /** How a digest becomes a signature. ECDSA takes any digest and needs no hash name. */
 export type DigestScheme =
@@ -131,6 +133,36 @@ export class OpenSslKey {
     } finally {
       openssl.BIO_free(bio)
     }
+  }
+
+  /**
+   * Whether the two halves belong together: one signature, verified. Ed25519 has OpenSSL make the public half again.
+   *
+   * @throws {KeysError} ERR_KEYS_CRYPTO if the key cannot sign.
+   */
+  isPair(): boolean {
+    const openssl = native()
+    const pkey = this.#pkey()
+    if (openssl.EVP_PKEY_is_a(pkey, 'ED25519') === 1) {
+      return withContext(pkey, (context) => openssl.EVP_PKEY_pairwise_check(context) === 1)
+    }
+    const isRsa = openssl.EVP_PKEY_is_a(pkey, 'RSA') === 1
+    const pad = (context: Pointer): void => {
+      if (isRsa) check(openssl.EVP_PKEY_CTX_set_rsa_padding(context, RSA_PADDING.pkcs1))
+    }
+    withContext(pkey, (context) => {
+      check(openssl.EVP_PKEY_sign_init(context))
+      pad(context)
+      usedLength[0] = SCRATCH_LENGTH
+      check(openssl.EVP_PKEY_sign(context, scratch, usedLength, PROBE, PROBE.length))
+    })
+    const isGood = withContext(pkey, (context) => {
+      check(openssl.EVP_PKEY_verify_init(context))
+      pad(context)
+      return openssl.EVP_PKEY_verify(context, scratch, Number(usedLength[0]), PROBE, PROBE.length) === 1
+    })
+    openssl.ERR_clear_error() // of a signature that does not verify
+    return isGood
   }
 
   /**
@@ -286,6 +318,17 @@ export class OpenSslKey {
     }
     this.#owned.contexts.push(fresh)
     return fresh
+  }
+}
+
+/** A context for one call. */
+function withContext<T>(pkey: Pointer, use: (context: Pointer) => T): T {
+  const { EVP_PKEY_CTX_new, EVP_PKEY_CTX_free } = native()
+  const context = checkedPointer(EVP_PKEY_CTX_new(pkey, null))
+  try {
+    return use(context)
+  } finally {
+    EVP_PKEY_CTX_free(context)
   }
 }
 

@@ -24,8 +24,8 @@ export interface WorkerPoolOptions {
   readonly args: readonly string[]
   readonly execArgv: readonly string[]
   readonly cwd: string
-  /** Asked of each worker when it starts, as the question "start". */
-  readonly startValue: (index: number) => unknown
+  /** Asked of each worker when it starts, as the question "start". `isLate`: in place of one that ended. */
+  readonly startValue: (index: number, isLate: boolean) => unknown
   readonly env: Readonly<Record<string, string>>
   readonly logger: Logger
 }
@@ -174,7 +174,11 @@ export class WorkerPool implements AsyncDisposable {
         slot.first.resolve()
       }
     })
-    const start: Question = { id: 0, name: 'start', value: this.#options.startValue(slot.index) }
+    const start: Question = {
+      id: 0,
+      name: 'start',
+      value: this.#options.startValue(slot.index, this.#hasStarted),
+    }
     worker.send(start)
   }
 

@@ -1,7 +1,7 @@
 // One process's share of a key server: its keys, its connections, its counts. The whole of it where there is one process.
 import type { AddressInfo } from 'node:net'
 import type { Logger, MetricSnapshot } from '@latchkey/core'
-import { type FileStore, openFileStore, type ReloadSummary } from '@latchkey/keys'
+import { type FileStore, openFileStore, type ReloadSummary, type Share } from '@latchkey/keys'
 import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
@@ -26,6 +26,8 @@ export interface KeyServerUnitOptions {
   readonly logger: Logger
   /** For what is the same in each process and need be said by one only. Default: `logger`. */
   readonly loadLogger?: Logger
+  /** Which of the processes with the same keys this is. */
+  readonly share?: Share
 }
 
 interface Parts {
@@ -49,9 +51,10 @@ export class KeyServerUnit implements AsyncDisposable {
   }
 
   /** @throws what the keys and certificates throw. */
-  static async open({ config, logger, loadLogger = logger }: KeyServerUnitOptions): Promise<KeyServerUnit> {
+  static async open(options: KeyServerUnitOptions): Promise<KeyServerUnit> {
+    const { config, logger, loadLogger = logger, share } = options
     await using stack = new AsyncDisposableStack()
-    const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger }))
+    const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger, share }))
     const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size))
     const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))
     const server = stack.use(

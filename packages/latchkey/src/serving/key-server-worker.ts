@@ -19,6 +19,8 @@ export interface WorkerStart {
   /** From 0. */
   readonly index: number
   readonly count: number
+  /** It starts in place of one that ended, while the others work. */
+  readonly isLate: boolean
 }
 
 export async function runKeyServerWorker({ env, err }: Console): Promise<ExitCode> {
@@ -40,7 +42,7 @@ export async function runKeyServerWorker({ env, err }: Console): Promise<ExitCod
 }
 
 async function serve(
-  { command: { logFormat, ...given }, cwd, index }: WorkerStart,
+  { command: { logFormat, ...given }, cwd, index, count, isLate }: WorkerStart,
   { env, err }: Pick<Console, 'env' | 'err'>,
 ): Promise<void> {
   const sources = { ...given, cwd, env }
@@ -56,8 +58,10 @@ async function serve(
     }, level)
   }
 
+  // All that start together prove each other's keys; who starts alone proves its own.
+  const share = isLate ? { index: 0, count: 1 } : { index, count }
   const askedToEnd = untilAskedToEnd({ logger: loadLogger, reload: undefined })
-  await using unit = await KeyServerUnit.open({ config, logger, loadLogger })
+  await using unit = await KeyServerUnit.open({ config, logger, loadLogger, share })
   isHeard = false
   const address = await unit.listen(config.listen)
   isHeard = true

@@ -21,7 +21,7 @@ const END_MS = 10_000
 /** libuv's own default, which other work of the process counts on. */
 const MIN_POOL_THREADS = 4
 
-export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count'> {
+export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'isLate'> {
   readonly workers: number
   readonly logger: Logger
 }
@@ -40,7 +40,7 @@ export async function serveInWorkers({
     cwd: process.cwd(),
     // One more than the operations that run beside the event loop, for the files that a reload reads.
     env: { UV_THREADPOOL_SIZE: String(Math.max(MIN_POOL_THREADS, availableParallelism() + 1)) },
-    startValue: (index): WorkerStart => ({ ...start, index, count: workers }),
+    startValue: (index, isLate): WorkerStart => ({ ...start, index, count: workers, isLate }),
     logger,
   })
   const [address] = await pool.ask<AddressInfo>('address', undefined, STATUS_MS)
