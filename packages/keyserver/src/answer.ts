@@ -65,6 +65,8 @@ export interface AnswerOptions {
   readonly authorize: ((request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>) | undefined
   readonly missingSki: 'internal' | 'key-not-found'
   readonly sealing: Sealing | undefined
+  /** How often a signature that failed is tried again. */
+  readonly signRetries: number
   /** Where operations that take long have their turn. */
   readonly backgroundLane: BackgroundLane
   readonly observer: KeyServerObserver
@@ -149,7 +151,13 @@ function withKey(
       options.lookedUp(request, key !== undefined)
       return key === undefined
         ? lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
-        : useKey(key, { request, operation, signal, lane: options.backgroundLane })
+        : useKey(key, {
+            request,
+            operation,
+            signal,
+            lane: options.backgroundLane,
+            retries: options.signRetries,
+          })
     })
   }
   const { authorize } = options
@@ -165,6 +173,7 @@ interface KeyUse {
   readonly operation: KeyOperation
   readonly signal: AbortSignal
   readonly lane: BackgroundLane
+  readonly retries: number
 }
 
 function useKey(key: PrivateKey, use: KeyUse): MaybePromise<Answer> {
@@ -200,7 +209,7 @@ function signDigest(
   key: PrivateKey,
   algorithm: SignatureAlgorithm,
   input: Uint8Array,
-  { request, signal, lane }: KeyUse,
+  { request, signal, lane, retries }: KeyUse,
 ): MaybePromise<Answer> {
   const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
   if (digestBytes !== undefined && input.length !== digestBytes) {
@@ -215,7 +224,11 @@ function signDigest(
     return lane.run(request.client, () => background.sign(algorithm, input), signal)
   }
   const signing = request.span?.begin('execute.Sign')
-  return whenReady(attempt(start, operationBroken), (bytes) => {
+  const attempts = (left: number): MaybePromise<Uint8Array | Failure> =>
+    whenReady(attempt(start, operationBroken), (bytes) =>
+      bytes instanceof Failure && left > 0 && !signal.aborted ? attempts(left - 1) : bytes,
+    )
+  return whenReady(attempts(retries), (bytes) => {
     signing?.end(bytes instanceof Failure ? bytes.reason : undefined)
     return bytes instanceof Failure ? bytes : success(bytes, false)
   })

@@ -87,6 +87,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
       authorize: undefined,
       missingSki: 'internal',
       sealing: undefined,
+      signRetries: 0,
       backgroundLane: new BackgroundLane(1),
       lookedUp: () => {},
     },

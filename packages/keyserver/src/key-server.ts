@@ -44,6 +44,8 @@ export interface KeyServerOptions extends KeyServerCertificates {
   readonly tracer?: RequestTracer | undefined
   /** For the operations seal and unseal; without it they are answered with error 8, as gokeyless does. */
   readonly sealing?: Sealing
+  /** How often a signature that failed is tried again, at once and within its time limit. Default: 0. */
+  readonly signRetries?: number
   /** What a request without an SKI is answered: 8 as gokeyless does (default), or 2, which says more. */
   readonly missingSki?: 'internal' | 'key-not-found'
   /** Serves packets of any major version, as gokeyless does. Default: false, they are answered with error 4. */
@@ -147,6 +149,7 @@ class TlsKeyServer implements KeyServer {
         authorize: options.authorize,
         missingSki: options.missingSki ?? 'internal',
         sealing: options.sealing,
+        signRetries: options.signRetries ?? 0,
         backgroundLane: new BackgroundLane(availableParallelism() + AHEAD),
         lookedUp: (request, isFound) => logLookup(logger, request, isFound),
       },

@@ -232,6 +232,35 @@ test('a decrypted premaster secret that comes after its deadline is wiped', asyn
   assert.ok(late.every((byte) => byte === 0))
 })
 
+test('a signature that fails is tried again as often as is said, within the time for one operation', async (t) => {
+  const key = new RemoteKey()
+  const { connect } = await startServer(t, {
+    keyStore: storeOf(key),
+    signRetries: 2,
+    limits: { operationTimeoutMs: 300 },
+  })
+  const client = await connect()
+  const ask = { opcode: OPCODES.OpECDSASignSHA256.code, ski: key.ski, payload: new Uint8Array(32) }
+  for (const [id, failures] of [2, 3].entries()) {
+    const reply = client.ask(id, ask)
+    for (let count = 1; count <= failures; count++) {
+      await key.asked(id * 3 + count)
+      key.questions.at(-1)?.fail(new Error('the session was closed'))
+    }
+    if (failures === 2) {
+      await key.asked(3)
+      key.questions.at(-1)?.answer(Uint8Array.of(1))
+    }
+    assert.equal(errorByte(await reply), failures === 2 ? undefined : 1)
+  }
+  const late = client.ask(9, ask)
+  await key.asked(7)
+  assert.equal(errorByte(await late), 1)
+  key.questions.at(-1)?.fail(new Error('too late'))
+  await client.ask(10, { opcode: OPCODES.OpPing.code })
+  assert.equal(key.questions.length, 7)
+})
+
 test('allow switches operations off for everyone', async (t) => {
   const { connect } = await startServer(t, {
     keyStore: storeOf(RSA),

@@ -125,11 +125,10 @@ function addKeyServer(program: Command, console: Console, done: Done): void {
     .option('--manual-activation', 'write a key and a request for a certificate to have signed, and end')
     .version(VERSION, '-v, --version', 'show the version')
     .addOption(logFormatOption())
-  for (const [name, { argument, help, short, unusedFor, only }] of KEY_SERVER_ROWS) {
+  for (const [name, { argument, help, short, only }] of KEY_SERVER_ROWS) {
     if (only === 'file') continue
     const flags = `${short === undefined ? '' : `-${short}, `}${flagOf(name)}${argument === undefined ? '' : ` <${argument}>`}`
-    const option = new Option(flags, help)
-    command.addOption(unusedFor === undefined ? option : option.hideHelp())
+    command.addOption(new Option(flags, help))
   }
   command.addHelpText('after', KEY_SERVER_HELP)
   command.action(async (check: 'check' | undefined, options: Record<string, string | boolean>) => {

@@ -97,13 +97,6 @@ for (const { name, args, code, out = /^$/, err = /^$/ } of ROWS) {
   })
 }
 
-test('command line: help hides what this version does not use, and accepts it all the same', async () => {
-  const { out } = await say(['keyserver', '--help'])
-  assert.doesNotMatch(out, /sign-retry/)
-  const { err } = await say(['keyserver', '--sign-retry-count', '1', '-c', 'missing.yaml'])
-  assert.match(err, /ERR_CONFIG_FILE/)
-})
-
 test('command line: an edge without a configuration is told which file is missing', async () => {
   using folder = temporaryFolder()
   const { code, err } = await say(['edge'], folder.path)

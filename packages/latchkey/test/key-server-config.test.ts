@@ -120,13 +120,20 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
     want: (config) => assert.deepEqual(config.stores, [{ dir: '/x' }, { file: '/y' }]),
   },
   {
-    name: 'what this version does not use is said once, without values',
-    given: { yaml: 'sign_retry_count: 1\n', env: { KEYLESS_SIGN_TIMEOUT: '2s' } },
-    want: (config) => {
-      assert.deepEqual(config.warnings, [
-        'accepted, but not used by this version: sign_timeout (signing limits), sign_retry_count (signing limits)',
-      ])
-    },
+    name: 'time and tries for a signature',
+    given: { yaml: 'sign_timeout: 1m30s\n', env: { KEYLESS_SIGN_RETRY_COUNT: '2' } },
+    want: (config) =>
+      assert.deepEqual([config.limits, config.signRetries], [{ operationTimeoutMs: 90_000 }, 2]),
+  },
+  {
+    name: 'no time and no tries said: those of the key server',
+    given: { yaml: 'sign_timeout: 0\n' },
+    want: (config) => assert.deepEqual([config.limits, config.signRetries], [{}, 0]),
+  },
+  {
+    name: 'a clock for tests',
+    given: { flags: { current_time: new Date(Date.now() + 3_600_000).toISOString() } },
+    want: (config) => assert.ok(config.now() > Date.now() + 3_500_000),
   },
   {
     name: 'an unknown key is a warning with the line and the nearest name',
@@ -311,6 +318,15 @@ const BAD: BadRow[] = [
       expected: 'a URL with https, or with http on this machine',
     },
   })),
+  {
+    name: 'a time to sign without a unit',
+    given: { yaml: 'sign_timeout: 5\n' },
+    want: {
+      path: 'sign_timeout',
+      found: '5',
+      expected: 'a duration such as 250ms or 2s; 0 for the usual one',
+    },
+  },
   {
     name: 'a time without a zone',
     given: { flags: { current_time: '2026-11-22T06:22:56' } },

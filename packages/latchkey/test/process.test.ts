@@ -42,12 +42,10 @@ test('process: a key server writes its pid, loads a new key on SIGHUP, and ends 
   using folder = folderWithCertificates()
   folder.write(
     'gokeyless.yaml',
-    'port: 0\nmetrics_port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\nsign_retry_count: 1\n',
+    'port: 0\nmetrics_port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\nauth_crt: x\n',
   )
   await using server = start(folder, ['keyserver'])
-  await server.said(
-    /\[WARNING\] accepted, but not used by this version: sign_retry_count \(signing limits\)\n/,
-  )
+  await server.said(/\[WARNING\] .*auth_crt is not a setting and is ignored; did you mean auth_cert\?\n/)
   await server.said(/\[INFO\] Listening at tcp:\/\/127\.0\.0\.1:\d+\n/)
   await server.said(/reachable from this machine only: set listen_address/)
   assert.equal(readFileSync(join(folder.path, 'run.pid'), 'utf8'), String(server.child.pid))

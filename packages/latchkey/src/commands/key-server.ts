@@ -75,7 +75,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     )
     if (isOtherwiseChanged(config, next)) {
       logger.warning(
-        'SIGHUP: listen_address, port, metrics_*, tracing_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+        'SIGHUP: listen_address, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
       )
     }
   }
@@ -125,7 +125,10 @@ function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
 }
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
-  const fixed = ({ listen, metrics, tracing, logLevel, pidFile, stores, workers }: KeyServerConfig): string =>
-    JSON.stringify([listen, metrics, tracing ?? 'off', logLevel, pidFile, stores, workers])
+  const fixed = (config: KeyServerConfig): string => {
+    const { listen, metrics, tracing, logLevel, pidFile, stores, workers, limits, signRetries } = config
+    const others = [logLevel, pidFile, stores, workers, limits, signRetries]
+    return JSON.stringify([listen, metrics, tracing ?? 'off', ...others])
+  }
   return fixed(before) !== fixed(after)
 }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import type { FileStoreEntry } from '@latchkey/keys'
+import type { Limits } from '@latchkey/keyserver'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
 import { firstCertificate } from './certificate-checks.ts'
@@ -21,6 +22,7 @@ import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
 import { readServerPair } from './server-pair.ts'
 import {
+  duration,
   filePath,
   onOff,
   parseSettings,
@@ -52,6 +54,9 @@ export interface KeyServerConfig {
   readonly stores: readonly FileStoreEntry[]
   /** Processes. */
   readonly workers: number
+  readonly limits: Partial<Limits>
+  /** How often a signature that failed is tried again. */
+  readonly signRetries: number
   readonly metrics: { readonly host: string; readonly port: number; readonly totalTwins: boolean }
   /** Undefined: off. */
   readonly tracing: { readonly endpoint: string | undefined; readonly sampleRate: number } | undefined
@@ -71,6 +76,9 @@ export interface KeyServerSources {
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }
+
+/** Nobody waits longer for a handshake. */
+const MAX_SIGN_TIMEOUT_MS = 600_000
 
 export const KEY_SERVER_SCHEMA = z.object({
   loglevel: setting('debug, info, warning, error, critical, or 0 to 5', (value) =>
@@ -92,6 +100,8 @@ export const KEY_SERVER_SCHEMA = z.object({
   cloudflare_ca_cert: filePath,
   private_key_stores: privateKeyStores,
   pid_file: filePath.optional(),
+  sign_timeout: duration('a duration such as 250ms or 2s; 0 for the usual one', MAX_SIGN_TIMEOUT_MS),
+  sign_retry_count: wholeNumber('a number of tries, 0 to 10', 0, 10),
   ...ENROLMENT_SCHEMA,
 })
 
@@ -112,6 +122,8 @@ const DEFAULTS = {
   auth_key: 'server-key.pem',
   cloudflare_ca_cert: 'keyless_cacert.pem',
   private_key_stores: [],
+  sign_timeout: '0',
+  sign_retry_count: 0,
   ...ENROLMENT_DEFAULTS,
 }
 
@@ -144,6 +156,8 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
       port: settings.metrics_port,
       totalTwins: settings.metrics_total_twins,
     },
+    limits: settings.sign_timeout === 0 ? {} : { operationTimeoutMs: settings.sign_timeout },
+    signRetries: settings.sign_retry_count,
     stores: settings.private_key_stores.map((store) => absolute(store, cwd)),
     tracing: settings.tracing_enabled
       ? { endpoint: collectorUrl(settings.tracing_address), sampleRate: settings.tracing_sample_rate }
@@ -173,14 +187,13 @@ function jaegerWarning(address: string | undefined): string[] {
 }
 
 /**
- * What file, environment, flags and defaults come to, by setting name, before anything is checked; those that this
- * version does not use as well. Secrets are in it.
+ * What file, environment, flags and defaults come to, by setting name, before anything is checked. Secrets are
+ * in it.
  *
  * @throws {ConfigError} of a file that cannot be read.
  */
 export function mergedKeyServerSettings(sources: KeyServerSources): Readonly<Record<string, unknown>> {
-  const { values, unused } = mergeSources(findFile(sources), sources)
-  return { ...values, ...unused }
+  return mergeSources(findFile(sources), sources).values
 }
 
 /**
@@ -219,8 +232,6 @@ function findFile({ configFile, cwd }: KeyServerSources): YamlFile | undefined {
 
 interface Merged {
   readonly values: Readonly<Record<string, unknown>>
-  /** What was said of settings that this version does not use. */
-  readonly unused: Readonly<Record<string, unknown>>
   readonly warnings: readonly string[]
   placeOf(path: SettingPath): Place
   /** Whether anyone but the defaults said it. */
@@ -231,7 +242,6 @@ interface Merged {
 function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyServerSources): Merged {
   const values: Record<string, unknown> = {}
   const places = new Map<string, (path: SettingPath) => Place>()
-  const unused: Record<string, unknown> = {}
   const fromFile = fileValues(file)
   for (const [name, row] of KEY_SERVER_ROWS) {
     const flag = row.only === 'file' ? undefined : flags[name]
@@ -248,21 +258,12 @@ function mergeSources(file: YamlFile | undefined, { flags = {}, env = {} }: KeyS
       value = fromFile[name]
       places.set(name, (path) => ({ file: file?.file ?? '', ...file?.locate(path) }))
     }
-    if (value === undefined) continue
-    if (row.unusedFor === undefined) values[name] = value
-    else unused[name] = value
+    if (value !== undefined) values[name] = value
   }
   const said = mergeStores(values, places, flags, env)
   const warnings = unknownKeys(file, fromFile)
-  const unusedNames = KEY_SERVER_ROWS.filter(([name]) => name in unused).map(
-    ([name, row]) => `${name} (${row.unusedFor})`,
-  )
-  if (unusedNames.length > 0) {
-    warnings.push(`accepted, but not used by this version: ${unusedNames.join(', ')}`)
-  }
   return {
     values: { ...DEFAULTS, ...said },
-    unused,
     warnings,
     isSaid: (name) => name in said,
     placeOf: (path) => places.get(String(path[0]))?.(path) ?? { file: file?.file ?? 'default' },

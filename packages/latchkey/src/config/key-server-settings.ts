@@ -1,11 +1,9 @@
-// The settings of the key server: one row each, the names of gokeyless, whether this version uses them.
+// The settings of the key server: one row each, the names of gokeyless.
 
 interface SettingRow {
   /** What stands after the flag in the help; undefined: a switch. */
   readonly argument: string | undefined
   readonly help: string
-  /** Undefined: in use. Else what it belongs to, which this version does not have. */
-  readonly unusedFor?: string
   /** Undefined: everywhere. */
   readonly only?: 'file' | 'flag-and-environment'
   readonly short?: string
@@ -74,8 +72,8 @@ export const KEY_SERVER_SETTINGS = {
     argument: 'rate',
     help: 'share of the traces begun here that is sent, 0 to 1 (default 0: those of callers only)',
   },
-  sign_timeout: { argument: 'duration', help: '', unusedFor: 'signing limits' },
-  sign_retry_count: { argument: 'count', help: '', unusedFor: 'signing limits' },
+  sign_timeout: { argument: 'duration', help: 'time for one key operation, such as 2s (default 10s)' },
+  sign_retry_count: { argument: 'count', help: 'how often a failed signature is tried again (default 0)' },
 } as const satisfies Record<string, SettingRow>
 
 export type KeyServerSettingName = keyof typeof KEY_SERVER_SETTINGS

@@ -1,4 +1,5 @@
 // From untyped values to typed settings: each leaf says what it expects, each error says where it was.
+import { parseDuration } from '@latchkey/core'
 import { z } from 'zod'
 import { ConfigError, type ConfigErrorCode } from './config-error.ts'
 import { nearestName } from './nearest-name.ts'
@@ -57,6 +58,13 @@ export const share = setting('a number from 0 to 1', (value) => {
   const number = typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value
   return typeof number === 'number' && number >= 0 && number <= 1 ? number : undefined
 })
+
+/** In whole milliseconds. */
+export const duration = (expected: string, mostMs: number) =>
+  setting(expected, (value) => {
+    const ms = typeof value === 'string' || value === 0 ? parseDuration(String(value)) : undefined
+    return ms !== undefined && ms <= mostMs ? Math.ceil(ms) : undefined
+  })
 
 /** Text is accepted, as the environment has nothing else; a flag without a value is true. */
 export const onOff = setting('true or false', (value) =>
