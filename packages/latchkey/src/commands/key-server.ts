@@ -65,11 +65,14 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
       : await serveHere({ config, logger })
   service = running
 
+  const [first] = await running.statuses()
+  let keyCount = first?.keyCount ?? 0
   const reloading = oneAtATime()
   const reload = async (): Promise<void> => {
     const next = loadKeyServerConfig(sources)
     for (const warning of next.warnings) logger.warning(warning)
     const { added, removed, kept } = await reloading(() => running.reload(next))
+    keyCount = added + kept
     logger.info(
       `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
     )
@@ -101,10 +104,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     logger.info("reachable from this machine only: set listen_address to '::' to serve all addresses")
   }
   const { address } = running
-  const [first] = await running.statuses()
-  serviceManager.ready(
-    () => `keys: ${first?.keyCount ?? 0}; listening at ${hostAndPort(address.address, address.port)}`,
-  )
+  serviceManager.ready(() => `keys: ${keyCount}; listening at ${hostAndPort(address.address, address.port)}`)
   await askedToEnd
   isEnding = true
   serviceManager.stopping('finishing what is under way')
