@@ -8,6 +8,8 @@
 const [major, minor] = process.versions.node.split('.').map(Number)
 
 if (major > 24 || (major === 24 && minor >= 7)) {
+  const { keepCompiledCode } = await import('./compile-cache.js')
+  keepCompiledCode()
   await import('../src/main.ts')
 } else {
   process.stderr.write(

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
+const COMMAND = fileURLToPath(new URL('../../bin/latchkey.js', import.meta.url))
 
 /** As the installed command starts: bin/latchkey.js says why. */
 const NODE_FLAGS = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
@@ -44,7 +44,7 @@ export class Child implements AsyncDisposable {
   constructor({ name, args, cwd, env }: ChildOptions) {
     this.name = name
     // The IPC channel carries nothing: it closes with us, however we end, and then the child ends by itself.
-    this.#process = spawn(process.execPath, [...NODE_FLAGS, MAIN, ...args], {
+    this.#process = spawn(process.execPath, [...NODE_FLAGS, COMMAND, ...args], {
       cwd,
       env: { ...env },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -11,7 +11,7 @@ import type { KeyServerService } from './key-server-service.ts'
 import type { UnitStatus } from './key-server-unit.ts'
 import type { WorkerStart } from './key-server-worker.ts'
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
+const COMMAND = fileURLToPath(new URL('../../bin/latchkey.js', import.meta.url))
 const STATUS_MS = 2000
 /** Ten thousand keys load in a few seconds; a directory on a slow network takes longer. */
 const LOAD_MS = 120_000
@@ -34,7 +34,7 @@ export async function serveInWorkers({
 }: WorkersOptions): Promise<KeyServerService> {
   const pool = await WorkerPool.start({
     count: workers,
-    exec: MAIN,
+    exec: COMMAND,
     args: ['keyserver-worker'],
     execArgv: process.execArgv,
     cwd: process.cwd(),
