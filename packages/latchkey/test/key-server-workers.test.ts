@@ -67,6 +67,20 @@ test('a worker that is killed takes only its own connections with it, and is rep
   assert.equal((await daemon.ended).code, 0)
 })
 
+test('a worker that is stuck is killed and replaced', async () => {
+  using folder = keyServerFolder({ site: SITE }, 'workers: 2\n')
+  await using daemon = start(folder, ['keyserver'], { env: { WATCHDOG_USEC: '3000000' } })
+  await portOf(daemon)
+  const [first, second] = workersOf(daemon)
+  process.kill(first as number, 'SIGSTOP') // as good as an endless loop
+  const [, index] = await daemon.said(
+    /\[ERROR\] worker (\d) has not answered for 3000 ms: its event loop is stuck\n/,
+  )
+  await daemon.said(new RegExp(`worker ${index} is up again`))
+  const after = workersOf(daemon)
+  assert.ok(after.length === 2 && after.includes(second as number) && !after.includes(first as number))
+})
+
 test('a reload is in all workers, or in none', async () => {
   using folder = keyServerFolder({ site: SITE }, `workers: ${WORKERS}\n`)
   await using daemon = start(folder, ['keyserver'])

@@ -11,7 +11,7 @@ import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
 import { observeProcess } from '../process/process-metrics.ts'
-import { connectServiceManager } from '../process/service-manager.ts'
+import { connectServiceManager, watchdogMs } from '../process/service-manager.ts'
 import { serveStatus } from '../process/status-server.ts'
 import { type KeyServerService, mergeConditions } from '../serving/key-server-service.ts'
 import { serveHere } from '../serving/serve-here.ts'
@@ -61,7 +61,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   })
   const running =
     workers > 1
-      ? await serveInWorkers({ command, cwd, workers, logger })
+      ? await serveInWorkers({ command, cwd, workers, stuckMs: watchdogMs(env), logger })
       : await serveHere({ config, logger })
   service = running
 

@@ -55,8 +55,10 @@ class Systemd implements ServiceManager {
       this.#stack.defer(() => command.idle())
       this.#send = (text) => command.send(text)
     }
-    const intervalMs = watchdogIntervalMs(env)
-    if (intervalMs === undefined) return
+    const allowedMs = watchdogMs(env)
+    if (allowedMs === undefined) return
+    // Half of it, as sd_watchdog_enabled(3) recommends.
+    const intervalMs = Math.min(Math.max(Math.floor(allowedMs / 2), 1), MAX_TIMER_MS)
     // A timer of the event loop: when the loop is stuck, nothing is sent, and systemd restarts the process.
     const timer = setInterval(() => this.#tell('WATCHDOG=1'), intervalMs)
     timer.unref()
@@ -101,12 +103,12 @@ class Systemd implements ServiceManager {
   }
 }
 
-/** Half of what systemd allows, as sd_watchdog_enabled(3) recommends; undefined: no watchdog, or not for this process. */
-function watchdogIntervalMs(env: ServiceManagerOptions['env']): number | undefined {
+/** How long systemd allows an event loop to be stuck; undefined: it does not look, or not at this process. */
+export function watchdogMs(env: ServiceManagerOptions['env']): number | undefined {
   const { WATCHDOG_USEC: usec = '', WATCHDOG_PID: pid } = env
   if (!/^[1-9]\d{0,15}$/.test(usec)) return undefined
   if (pid !== undefined && pid !== '' && pid !== String(process.pid)) return undefined
-  return Math.min(Math.max(Math.floor(Number(usec) / 2000), 1), MAX_TIMER_MS)
+  return Number(usec) / 1000
 }
 
 function oneLine(text: string): string {

@@ -5,6 +5,8 @@
 //   starting ──(ready)──▶ up ──(ends without being asked)──▶ waiting ──(back-off)──▶ starting
 //      └──(failed, or silent for too long)──────────────────────▲
 //
+// A worker whose event loop is stuck answers nothing any more: it is killed, and that is an end without being asked.
+//
 // A worker that fails before the pool was ever up ends the start: the fault is in the configuration.
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from '@latchkey/core'
@@ -16,6 +18,8 @@ const BACK_OFF_MS = 500
 const MAX_BACK_OFF_MS = 30_000
 /** A worker that ran for so long did not fail at its start. */
 const SETTLED_MS = 10_000
+/** Then it is asked once more: a machine that was paused comes back with every time-out over. */
+const SECOND_CHANCE_MS = 5000
 
 export interface WorkerPoolOptions {
   readonly count: number
@@ -27,6 +31,8 @@ export interface WorkerPoolOptions {
   /** Asked of each worker when it starts, as the question "start". `isLate`: in place of one that ended. */
   readonly startValue: (index: number, isLate: boolean) => unknown
   readonly env: Readonly<Record<string, string>>
+  /** A worker that does not answer for so long is stuck. */
+  readonly stuckMs: number
   readonly logger: Logger
 }
 
@@ -34,6 +40,8 @@ interface Slot {
   readonly index: number
   worker: Worker | undefined
   isUp: boolean
+  /** Whether it is asked for a sign of life at the moment. */
+  isAsked: boolean
   failures: number
   startedAt: number
   retry: NodeJS.Timeout | undefined
@@ -53,6 +61,7 @@ export class WorkerPool implements AsyncDisposable {
   readonly #pending = new Map<number, Pending>()
   #nextId = 0
   #hasStarted = false
+  #rounds: NodeJS.Timeout | undefined
   #isClosing = false
 
   private constructor(options: WorkerPoolOptions) {
@@ -61,6 +70,7 @@ export class WorkerPool implements AsyncDisposable {
       index,
       worker: undefined,
       isUp: false,
+      isAsked: false,
       failures: 0,
       startedAt: 0,
       retry: undefined,
@@ -94,6 +104,9 @@ export class WorkerPool implements AsyncDisposable {
       throw error
     }
     pool.#hasStarted = true
+    pool.#rounds = setInterval(() => {
+      for (const slot of pool.#slots) void pool.#endIfStuck(slot)
+    }, options.stuckMs / 3).unref()
     return pool
   }
 
@@ -134,6 +147,7 @@ export class WorkerPool implements AsyncDisposable {
   /** Has all workers end, each when it has finished what is under way; those that do not are killed after `ms`. */
   async close(ms: number): Promise<void> {
     this.#isClosing = true
+    clearInterval(this.#rounds)
     const ended = this.#slots.map(async (slot) => {
       clearTimeout(slot.retry)
       const { worker } = slot
@@ -149,6 +163,25 @@ export class WorkerPool implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close(START_MS)
+  }
+
+  async #endIfStuck(slot: Slot): Promise<void> {
+    const { stuckMs, logger } = this.#options
+    const { worker } = slot
+    if (worker === undefined || !slot.isUp || slot.isAsked) return
+    const answers = (ms: number): Promise<boolean> =>
+      this.#ask(slot, 'alive', undefined, ms).then(
+        () => true,
+        () => false,
+      )
+    slot.isAsked = true
+    let isStuck = !(await answers(stuckMs))
+    const isThere = (): boolean => slot.worker === worker && slot.isUp && !this.#isClosing
+    if (isStuck && isThere()) isStuck = !(await answers(Math.min(stuckMs, SECOND_CHANCE_MS)))
+    slot.isAsked = false
+    if (!isStuck || !isThere() || worker.process.killed) return
+    logger.error(`worker ${slot.index} has not answered for ${stuckMs} ms: its event loop is stuck`)
+    worker.process.kill('SIGKILL')
   }
 
   #fork(slot: Slot): void {
@@ -179,7 +212,7 @@ export class WorkerPool implements AsyncDisposable {
       name: 'start',
       value: this.#options.startValue(slot.index, this.#hasStarted),
     }
-    worker.send(start)
+    worker.send(start, () => {}) // a worker that is gone already is seen by its exit
   }
 
   #onExit(slot: Slot, how: string): void {
@@ -226,7 +259,10 @@ export class WorkerPool implements AsyncDisposable {
       },
     })
     const question: Question = { id, name, value }
-    slot.worker?.send(question)
+    // With a callback, as the channel of a worker that ends at this moment would throw an error into the process.
+    slot.worker?.send(question, (error) => {
+      if (error !== null) this.#onAnswer({ id, failure: error.message })
+    })
     return promise
   }
 

@@ -13,6 +13,8 @@ import type { WorkerStart } from './key-server-worker.ts'
 
 const COMMAND = fileURLToPath(new URL('../../bin/latchkey.js', import.meta.url))
 const STATUS_MS = 2000
+/** Nothing that a worker does takes so long: a signature of RSA-8192 takes ten milliseconds. */
+const STUCK_MS = 30_000
 /** Ten thousand keys load in a few seconds; a directory on a slow network takes longer. */
 const LOAD_MS = 120_000
 const COMMIT_MS = 5000
@@ -23,12 +25,15 @@ const MIN_POOL_THREADS = 4
 
 export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'isLate'> {
   readonly workers: number
+  /** A worker that does not answer for so long is replaced. */
+  readonly stuckMs?: number | undefined
   readonly logger: Logger
 }
 
 /** Resolves when all of them listen. @throws {WorkerStartError} in the words of the first that fails. */
 export async function serveInWorkers({
   workers,
+  stuckMs = STUCK_MS,
   logger,
   ...start
 }: WorkersOptions): Promise<KeyServerService> {
@@ -40,6 +45,7 @@ export async function serveInWorkers({
     cwd: process.cwd(),
     // One more than the operations that run beside the event loop, for the files that a reload reads.
     env: { UV_THREADPOOL_SIZE: String(Math.max(MIN_POOL_THREADS, availableParallelism() + 1)) },
+    stuckMs,
     startValue: (index, isLate): WorkerStart => ({ ...start, index, count: workers, isLate }),
     logger,
   })
