@@ -15,6 +15,11 @@ export interface EnrolOptions extends Omit<CertificateOrder, 'csrPem' | 'timeout
   readonly timeoutMs?: number
 }
 
+export interface Enrolled {
+  /** Where the key is now whose place the new one took, if no enrolment had made it. */
+  readonly keptKey: string | undefined
+}
+
 /**
  * Gets a certificate for a fresh key and puts both into their files. Until both are there the old ones are.
  *
@@ -22,7 +27,12 @@ export interface EnrolOptions extends Omit<CertificateOrder, 'csrPem' | 'timeout
  * @example
  * await enrol({ endpoint, credential, hostname: 'ks.example.com', zoneId, files, now: Date.now })
  */
-export async function enrol({ files, now, timeoutMs = TIMEOUT_MS, ...order }: EnrolOptions): Promise<void> {
+export async function enrol({
+  files,
+  now,
+  timeoutMs = TIMEOUT_MS,
+  ...order
+}: EnrolOptions): Promise<Enrolled> {
   const request = await createCertificateRequest(order.hostname)
   await stageRequest(files, request) // before the API is asked: a full disk shows now
   let certificatePem: string
@@ -35,5 +45,5 @@ export async function enrol({ files, now, timeoutMs = TIMEOUT_MS, ...order }: En
     discardPair(files)
     throw error
   }
-  await completePair(files, request, certificatePem)
+  return { keptKey: await completePair(files, request, { certificatePem, now: now() }) }
 }

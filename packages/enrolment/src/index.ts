@@ -4,7 +4,7 @@ export {
   createCertificateRequest,
   isRequestOf,
 } from './certificate-request.ts'
-export { enrol, type EnrolOptions } from './enrol.ts'
+export { enrol, type Enrolled, type EnrolOptions } from './enrol.ts'
 export { ENROLMENT_ERRORS, EnrolmentError, type EnrolmentErrorCode } from './errors.ts'
 export type { Credential } from './origin-ca.ts'
 export { completeRequest, type PairFiles, recoverPair, stageRequest } from './pair-files.ts'

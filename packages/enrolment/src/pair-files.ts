@@ -1,17 +1,19 @@
 // The files of a key server's own certificate, and how a new pair takes the place of the old one: whole, or not at all.
 //
 // What is new is written beside what is old, with `.new` behind its name, and renamed when all of it is there and on
-// the disk: key, request, certificate, in this order. A process that is killed, or a disk that is full, leaves one of
+// the disk: key, certificate, request, in this order. A process that is killed, or a disk that is full, leaves one of
 //
 //   server-key.pem.new                         nothing was issued, or not stored: removed
 //   server-key.pem.new, server.pem.new         complete: renamed
 //   server-key.pem (new), server.pem.new       the key was renamed: the certificate follows
 //   server-key.pem.new, server.pem (new)       after a loss of power, which may reorder renames: the key follows
+//   server.csr.new alone                       key and certificate were renamed: the request follows
 //
 // and `recoverPair`, at the next start, ends it. A rename that is refused is undone from a second name of the old key
 // (`.old`), so that the old pair is there again.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import {
+  constants,
   copyFileSync,
   existsSync,
   linkSync,
@@ -23,7 +25,7 @@ import {
 } from 'node:fs'
 import { open, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { CertificateRequest } from './certificate-request.ts'
+import { type CertificateRequest, isRequestOf } from './certificate-request.ts'
 import { EnrolmentError } from './errors.ts'
 
 /** Absolute paths. */
@@ -59,29 +61,51 @@ export async function completeRequest(files: PairFiles): Promise<void> {
 }
 
 /**
- * Puts the staged key and its certificate in the place of the old ones.
+ * Puts the staged key and its certificate in the place of the old ones. A key that no enrolment made, which its request
+ * would tell, keeps a further name: where `auth_key` names the key of a site by mistake, the only copy of it would be gone.
  *
+ * @param now milliseconds since the epoch, for that name.
+ * @returns that name.
  * @throws {EnrolmentError} ERR_ENROLMENT_FILES; the old ones are in their place then.
  */
 export async function completePair(
   files: PairFiles,
   { privateKeyPem }: CertificateRequest,
-  certificatePem: string,
-): Promise<void> {
+  { certificatePem, now }: { readonly certificatePem: string; readonly now: number },
+): Promise<string | undefined> {
   const at = resolved(files)
-  await orDiscard(files, async () => {
+  return await orDiscard(files, async () => {
     await writeBeside(at.cert, certificatePem, PUBLIC_MODE)
+    const keptKey = (await isForeign(at)) ? replacedName(at.key, now) : undefined
     // Two processes that enrol into the same files must not mix their halves.
     const isOurs = read(pending(at.key)) === privateKeyPem && read(pending(at.cert)) === certificatePem
     if (!isOurs) throw new Error('another process enrols into the same files')
-    rename(at)
+    if (keptKey !== undefined) keepAs(at.key, keptKey)
+    try {
+      rename(at)
+    } catch (error) {
+      if (keptKey !== undefined) removeQuietly(keptKey)
+      throw error
+    }
     await syncDirectories([at.key, at.csr, at.cert])
+    return keptKey
   })
+}
+
+async function isForeign({ key, csr }: PairFiles): Promise<boolean> {
+  const [privateKeyPem, csrPem] = [read(key), read(csr)]
+  if (privateKeyPem === undefined) return false
+  return csrPem === undefined || !(await isRequestOf({ privateKeyPem, csrPem }))
+}
+
+/** `server-key.pem.replaced-20261122T062256Z` */
+function replacedName(key: string, now: number): string {
+  return `${key}.replaced-${new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, '')}`
 }
 
 /** Removes what was staged. */
 export function discardPair(files: PairFiles): void {
-  for (const path of Object.values(resolved(files))) rmSync(pending(path), { force: true })
+  for (const path of Object.values(resolved(files))) removeQuietly(pending(path))
 }
 
 /**
@@ -93,7 +117,8 @@ export function recoverPair(files: PairFiles): 'nothing' | 'completed' | 'discar
   const at = resolved(files)
   const [newKey, newCert] = [read(pending(at.key)), read(pending(at.cert))]
   if (newKey === undefined && newCert === undefined) {
-    if (existsSync(former(at.key))) rmSync(former(at.key))
+    removeQuietly(former(at.key))
+    renameRequest(at.csr)
     return 'nothing'
   }
   const isComplete = isPair(newCert, newKey) || isPair(newCert, read(at.key)) || isPair(read(at.cert), newKey)
@@ -103,7 +128,7 @@ export function recoverPair(files: PairFiles): 'nothing' | 'completed' | 'discar
     throw filesError(cause)
   } finally {
     discardPair(files)
-    rmSync(former(at.key), { force: true })
+    removeQuietly(former(at.key))
   }
   return isComplete ? 'completed' : 'discarded'
 }
@@ -112,22 +137,48 @@ export function recoverPair(files: PairFiles): 'nothing' | 'completed' | 'discar
 function rename({ key, csr, cert }: PairFiles): void {
   if (existsSync(pending(key)) && existsSync(key)) keepFormer(key)
   try {
-    for (const path of [key, csr, cert]) {
-      if (existsSync(pending(path))) renameSync(pending(path), path)
-    }
+    renamePending(key)
+    renamePending(cert)
   } catch (error) {
     if (existsSync(former(key))) renameSync(former(key), key)
     throw error
   }
-  rmSync(former(key), { force: true })
+  removeQuietly(former(key))
+  renameRequest(csr)
+}
+
+/** It is a record: key and certificate do without it. */
+function renameRequest(csr: string): void {
+  try {
+    renamePending(csr)
+  } catch {
+    removeQuietly(pending(csr))
+  }
+}
+
+function renamePending(path: string): void {
+  if (existsSync(pending(path))) renameSync(pending(path), path)
 }
 
 function keepFormer(key: string): void {
   rmSync(former(key), { force: true })
+  keepAs(key, former(key))
+}
+
+function keepAs(path: string, name: string): void {
   try {
-    linkSync(key, former(key))
+    linkSync(path, name)
   } catch {
-    copyFileSync(key, former(key)) // a file system without hard links; the mode is copied
+    copyFileSync(path, name, constants.COPYFILE_EXCL) // a file system without hard links; the mode is copied
+  }
+}
+
+/** What cannot be removed is in nobody's way: the next enrolment begins by replacing it. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // See above.
   }
 }
 
@@ -165,9 +216,9 @@ async function syncDirectories(paths: readonly string[]): Promise<void> {
   }
 }
 
-async function orDiscard(files: PairFiles, work: () => Promise<void>): Promise<void> {
+async function orDiscard<T>(files: PairFiles, work: () => Promise<T>): Promise<T> {
   try {
-    await work()
+    return await work()
   } catch (cause) {
     discardPair(files)
     throw filesError(cause)

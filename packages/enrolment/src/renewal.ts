@@ -24,7 +24,7 @@ export interface RenewalOptions {
   /** Of the certificate in its file: somebody else may have put a new one there. */
   readonly validity: () => Validity
   /** Puts a new pair into its files. */
-  readonly enrol: (signal: AbortSignal) => Promise<void>
+  readonly enrol: (signal: AbortSignal) => Promise<unknown>
   /** Has whoever serves take the pair from its files. */
   readonly reload: () => void | Promise<void>
   readonly logger: Logger

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -82,7 +82,10 @@ test('an enrolment asks as the API wants it and puts key, request and certificat
     zone_id: 'zone-1',
   })
   assert.ok(at.isPair() && !at.isOldPair())
-  assert.deepEqual(at.names(), ['key.pem', 'server.csr', 'server.pem'])
+  assert.deepEqual(
+    at.names().filter((name) => !name.includes('replaced')),
+    ['key.pem', 'server.csr', 'server.pem'],
+  )
   assert.equal(readFileSync(at.files.csr, 'utf8'), csr)
   const modes = [at.files.key, at.files.csr].map((file) => statSync(file).mode & 0o777)
   assert.deepEqual(modes, [0o600, 0o600])
@@ -101,6 +104,21 @@ test('an enrolment with a service key, the answer 201, and members that are no t
   assert.equal(server.asked[0]?.headers['x-auth-user-service-key'], SECRET)
   assert.equal(server.asked[0]?.headers.authorization, undefined)
   assert.ok(at.isPair() && !at.isOldPair())
+})
+
+test('a key that no enrolment made keeps a name; one of an enrolment does not', async () => {
+  using at = filesOfOldPair()
+  await using server = await startOriginCa()
+  const now = (): number => Date.UTC(2026, 10, 22, 6, 22, 56)
+  const issued = { notBefore: new Date(now() - HOUR_MS), notAfter: new Date(now() + HOUR_MS) }
+  server.answer = issues(issued)
+  const { keptKey } = await enrol(orderAt(server, at, { now }))
+  assert.equal(keptKey, `${realpathSync(at.files.key)}.replaced-20261122T062256Z`)
+  assert.equal(readFileSync(keptKey, 'utf8'), old.privateKeyPem)
+  assert.equal(statSync(keptKey).mode & 0o777, 0o600)
+  const { length } = at.names()
+  assert.deepEqual(await enrol(orderAt(server, at, { now })), { keptKey: undefined })
+  assert.equal(at.names().length, length)
 })
 
 test('an enrolment for an address, and into the target of a symbolic link', async () => {
@@ -318,7 +336,17 @@ test('a certificate that cannot be renamed: the old key is there again', async (
     code: 'ERR_ENROLMENT_FILES',
   })
   assert.ok(at.isOldPair())
-  assert.ok(!existsSync(`${at.files.key}.old`) && !existsSync(`${at.files.key}.new`))
+  assert.deepEqual(at.names(), ['directory', 'key.pem', 'server.pem'])
+})
+
+test('a request that cannot be renamed does not matter', async () => {
+  using at = filesOfOldPair()
+  await using server = await startOriginCa()
+  const csr = join(at.path, 'directory')
+  mkdirSync(join(csr, 'in-it'), { recursive: true })
+  await enrol(orderAt(server, at, { files: { ...at.files, csr } }))
+  assert.ok(at.isPair() && !at.isOldPair())
+  assert.doesNotMatch(at.names().join(' '), /\.(?:new|old)/)
 })
 
 test('two enrolments into the same files do not mix their halves', async () => {

@@ -68,6 +68,12 @@ const ROWS: Row[] = [
     pair: NEW,
   },
   {
+    name: 'key and certificate renamed and the request not',
+    files: { key: NEW.key, cert: NEW.cert, 'csr.new': 'x' },
+    outcome: 'nothing',
+    pair: NEW,
+  },
+  {
     name: 'the first enrolment ever',
     files: { 'key.new': NEW.key, 'csr.new': 'x', 'cert.new': NEW.cert },
     outcome: 'completed',

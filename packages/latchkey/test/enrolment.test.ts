@@ -121,6 +121,10 @@ test('--config-only asks for host name, zone and token in this order, and reads 
     { credential: 'Bearer lk_secret', hostnames: ['ks.example.com'], zone_id: 'zone-1' },
   ])
   assert.ok(isPair(folder))
+  assert.match(
+    err,
+    /\[WARNING\] the key that was in auth_key, which no enrolment made, is \/.*\.replaced-\d{8}T\d{6}Z now\n/,
+  )
   assert.notEqual(readFileSync(join(folder.path, 'server.pem'), 'utf8'), before)
   assert.equal(statSync(join(folder.path, 'server-key.pem')).mode & 0o777, 0o600)
 })

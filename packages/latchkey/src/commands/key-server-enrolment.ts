@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Logger } from '@latchkey/core'
 import {
   enrol,
+  type Enrolled,
   EnrolmentError,
   type EnrolOptions,
   recoverPair,
@@ -62,7 +63,7 @@ export function renewCertificate(
     enrol: async (signal) => {
       const order = orderOf(loadEnrolmentConfig(sources), sources)
       if (order === undefined) throw new Error('hostname, zone_id and api_token are no longer set')
-      await enrol({ ...order, signal })
+      sayKept(await enrol({ ...order, signal }), logger)
     },
   })
 }
@@ -98,8 +99,14 @@ export async function enrolOnly(
 
 async function enrolAndSay(order: EnrolOptions, logger: Logger): Promise<void> {
   logger.info(`enrolling ${order.hostname} at ${order.endpoint.host}`)
-  await enrol(order)
+  const enrolled = await enrol(order)
   logger.info(`server certificate issued for ${order.hostname}`)
+  sayKept(enrolled, logger)
+}
+
+function sayKept({ keptKey }: Enrolled, logger: Logger): void {
+  if (keptKey !== undefined)
+    logger.warning(`the key that was in auth_key, which no enrolment made, is ${keptKey} now`)
 }
 
 /** Undefined unless host name, zone and credential are all set. */
