@@ -55,10 +55,15 @@ test('a worker that is killed takes only its own connections with it, and is rep
   assert.equal(others.length, WORKERS - 1)
   assert.equal(await countedRequests(daemon), WORKERS)
   process.kill(first as number, 'SIGKILL')
-  // Until then a connection may still be handed to it.
   await daemon.said(/\[ERROR\] worker \d ended: SIGKILL; another one starts in \d+ ms/)
-  // The client whose connection is gone dials again and finds another worker.
-  assert.deepEqual(await outcomes(clients, SITE), same('signed'))
+  // The client whose connection is gone dials again and finds another worker; at once, unless its first attempt was
+  // handed to the worker whose end was not known yet. The others notice nothing.
+  for (let attempt = 0; ; attempt++) {
+    const lost = (await outcomes(clients, SITE)).filter((outcome) => outcome !== 'signed')
+    if (lost.length === 0) break
+    assert.ok(lost.length === 1 && attempt < 50, lost.join())
+    await delay(100)
+  }
   await daemon.said(/worker \d is up again/)
   assert.equal(workersOf(daemon).length, WORKERS)
   assert.ok((await countedRequests(daemon)) >= 2 * WORKERS, 'counts of the worker that ended are lost')
