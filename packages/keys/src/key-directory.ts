@@ -80,7 +80,10 @@ export async function findKeyFiles(
     } catch (cause) {
       throw cause instanceof KeysError ? cause : unreadable(directory, cause)
     }
-    return entries.sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)))
+    return entries
+      .map((entry) => ({ entry, bytes: Buffer.from(entry.name) }))
+      .sort((left, right) => Buffer.compare(left.bytes, right.bytes))
+      .map(({ entry }) => entry)
   }
 
   await walk(root, 0)

@@ -48,6 +48,8 @@ const FUNCTIONS = {
   EVP_get_digestbyname: ['pointer', 'text'],
   EVP_PKEY_free: ['nothing', 'pointer'],
   EVP_PKEY_is_a: ['int', 'pointer', 'text'],
+  EVP_PKEY_get_group_name: ['int', 'pointer', 'bytes', 'size', 'slot'],
+  EVP_PKEY_get_octet_string_param: ['int', 'pointer', 'text', 'bytes', 'size', 'slot'],
   EVP_PKEY_set_utf8_string_param: ['int', 'pointer', 'text', 'text'],
   EVP_PKEY_CTX_new: ['pointer', 'pointer', 'pointer'],
   EVP_PKEY_CTX_free: ['nothing', 'pointer'],

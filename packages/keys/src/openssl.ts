@@ -20,6 +20,8 @@ const SCRATCH_BYTES = 4096
 /** OpenSSL queues at most 16 errors (ERR_NUM_ERRORS). */
 const MAX_QUEUED_ERRORS = 16
 const ERROR_TEXT_BYTES = 256
+/** RFC 5480 §2: id-ecPublicKey on secp256r1, then a BIT STRING of an uncompressed point. */
+const P256_SPKI_START = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex')
 /** As long as a SHA-256; PKCS#1 v1.5 without a hash name pads it as it is. */
 const PROBE = new Uint8Array(32).fill(0x5a)
 
@@ -123,6 +125,7 @@ export class OpenSslKey {
     // A file may hold the point compressed; the SKI is over the uncompressed one.
     if (openssl.EVP_PKEY_is_a(pkey, 'EC') === 1) {
       check(openssl.EVP_PKEY_set_utf8_string_param(pkey, 'point-format', 'uncompressed'))
+      if (this.#isOnP256(pkey)) return this.#p256PublicKey(pkey)
     }
     const bio = checkedPointer(openssl.BIO_new(openssl.BIO_s_mem()))
     try {
@@ -133,6 +136,22 @@ export class OpenSslKey {
     } finally {
       openssl.BIO_free(bio)
     }
+  }
+
+  #isOnP256(pkey: Pointer): boolean {
+    const isNamed = native().EVP_PKEY_get_group_name(pkey, scratch, SCRATCH_BYTES, usedLength) === 1
+    return (
+      isNamed && Buffer.from(scratch.buffer, 0, Number(usedLength[0])).toString('latin1') === 'prime256v1'
+    )
+  }
+
+  /** The usual curve without OpenSSL's encoder, which takes 40 µs a key to find out how to write these 26 bytes. */
+  #p256PublicKey(pkey: Pointer): Uint8Array {
+    check(native().EVP_PKEY_get_octet_string_param(pkey, 'pub', scratch, SCRATCH_BYTES, usedLength))
+    const spki = new Uint8Array(P256_SPKI_START.length + Number(usedLength[0]))
+    spki.set(P256_SPKI_START)
+    spki.set(scratch.subarray(0, Number(usedLength[0])), P256_SPKI_START.length)
+    return spki
   }
 
   /**

@@ -1,5 +1,5 @@
 // The name of a key: what the Keyless protocol looks keys up by.
-import { createHash, type KeyObject } from 'node:crypto'
+import { hash, type KeyObject } from 'node:crypto'
 import { DecodeError, DER_TAG, Reader, readInside, subjectPublicKey } from '@latchkey/core'
 import { KeysError } from './errors.ts'
 
@@ -75,5 +75,5 @@ function decode<T>(read: () => T): T {
 
 /** A plain Uint8Array: it stays what it is, whatever node:crypto returns. */
 function sha(size: 1 | 256, bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash(`sha${size}`).update(bytes).digest())
+  return new Uint8Array(hash(`sha${size}`, bytes, 'buffer'))
 }
