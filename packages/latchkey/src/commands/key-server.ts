@@ -49,6 +49,38 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   const { workers } = config
   using _observed = workers > 1 ? observeProcess(registry) : undefined
   let service: KeyServerService | undefined
+  const started = Promise.withResolvers<KeyServerService>()
+  const reloading = oneAtATime()
+  let keyCount = 0
+  const reload = async (): Promise<void> => {
+    const running = await started.promise
+    const next = loadKeyServerConfig(sources)
+    for (const warning of next.warnings) logger.warning(warning)
+    const { added, removed, kept } = await reloading(() => running.reload(next))
+    keyCount = added + kept
+    logger.info(
+      `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
+    )
+    if (isOtherwiseChanged(config, next)) {
+      logger.warning(
+        'SIGHUP: listen_address, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+      )
+    }
+  }
+  // From here on no signal ends the process halfway; one that comes during the start is heeded after it.
+  const askedToEnd = untilAskedToEnd({
+    logger,
+    reload: () =>
+      serviceManager.reloading(async () => {
+        try {
+          await reload()
+          reloads.add(reloaded)
+        } catch (error) {
+          reloads.add(notReloaded)
+          throw error
+        }
+      }),
+  })
   let isEnding = false
   await using _status = await serveStatus({
     ...config.metrics,
@@ -64,37 +96,9 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
       ? await serveInWorkers({ command, cwd, workers, stuckMs: watchdogMs(env), logger })
       : await serveHere({ config, logger })
   service = running
-
   const [first] = await running.statuses()
-  let keyCount = first?.keyCount ?? 0
-  const reloading = oneAtATime()
-  const reload = async (): Promise<void> => {
-    const next = loadKeyServerConfig(sources)
-    for (const warning of next.warnings) logger.warning(warning)
-    const { added, removed, kept } = await reloading(() => running.reload(next))
-    keyCount = added + kept
-    logger.info(
-      `SIGHUP: keys: ${added} added, ${removed} removed, ${kept} kept; certificates and CA loaded again`,
-    )
-    if (isOtherwiseChanged(config, next)) {
-      logger.warning(
-        'SIGHUP: listen_address, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
-      )
-    }
-  }
-  const askedToEnd = untilAskedToEnd({
-    logger,
-    reload: () =>
-      serviceManager.reloading(async () => {
-        try {
-          await reload()
-          reloads.add(reloaded)
-        } catch (error) {
-          reloads.add(notReloaded)
-          throw error
-        }
-      }),
-  })
+  keyCount = first?.keyCount ?? 0
+  started.resolve(running)
   await using renewal = renewCertificate(
     sources,
     async () => void (await reloading(() => running.reload(loadKeyServerConfig(sources)))),
