@@ -11,10 +11,22 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tls: ['core'],
   client: ['core', 'wire', 'tls'],
   keyserver: ['core', 'wire', 'keys'],
+  audit: ['core'],
   enrolment: ['core'],
   edge: ['core', 'wire', 'tls', 'client'],
   'throwaway-pki': [],
-  latchkey: ['core', 'wire', 'keys', 'tls', 'client', 'keyserver', 'enrolment', 'edge', 'throwaway-pki'],
+  latchkey: [
+    'core',
+    'wire',
+    'keys',
+    'tls',
+    'client',
+    'keyserver',
+    'audit',
+    'enrolment',
+    'edge',
+    'throwaway-pki',
+  ],
 }
 
 /** Folders that hold no socket, timer or file: bytes and events in, bytes and events out. */
