@@ -1,9 +1,9 @@
 // The key server daemon under load from a client on the same machine, against what OpenSSL does on one core of it.
 import { generateKeyPair } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type LoadShape, startKeyServer, type Work } from './support/key-server.ts'
+import { type LoadShape, residentMb, startKeyServer, type Work, workersOf } from './support/key-server.ts'
 import { OPENSSL_SPEED, opensslSpeed } from './support/openssl-speed.ts'
 import { type Bench, type Round, summarise, type Summary } from './support/report.ts'
 
@@ -86,16 +86,16 @@ export const load10k: Bench = {
   async run() {
     const pems = await manyKeys(MANY_KEYS)
     const rounds: Round[] = []
-    const residentMb: number[] = []
+    const resident: number[] = []
     for (let round = 0; round < 3; round++) {
       await using keyServer = await startKeyServer({
         prepare: (folder) =>
           pems.forEach((pem, index) => writeFileSync(join(folder, 'keys', `${index}.key`), pem)),
       })
       rounds.push({ ours: keyServer.startMs / 1000, peer: LOAD_LIMIT_S })
-      for (const pid of workersOf(keyServer.pid)) residentMb.push(residentOf(pid))
+      for (const pid of workersOf(keyServer.pid)) resident.push(residentMb(pid))
     }
-    const memory = Math.max(...residentMb)
+    const memory = Math.max(...resident)
     const note =
       'From the start of the process to an open port, one in ten of the keys RSA-2048, the others P-256. ' +
       `Memory of a worker: ${memory.toFixed(0)} MB (limit ${RSS_LIMIT_MB}${memory > RSS_LIMIT_MB ? ', NOT MET' : ', met'}).`
@@ -121,15 +121,4 @@ async function manyKeys(count: number): Promise<string[]> {
       return privateKey.export(pem)
     }),
   )
-}
-
-/** The processes that hold keys: the children of the one that supervises them, or that one alone. */
-function workersOf(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-  return children === '' ? [pid] : children.split(' ').map(Number)
-}
-
-function residentOf(pid: number): number {
-  const [, kb] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kb) / 1024
 }

@@ -33,6 +33,9 @@ export type Work = keyof typeof KEYS
 export interface KeyServerBench extends AsyncDisposable {
   readonly folder: string
   readonly pid: number
+  readonly port: number
+  /** PEM, of a client that is let in. */
+  readonly identity: { readonly ca: string; readonly cert: string; readonly key: string }
   /** From the start of the process until its port answered. */
   readonly startMs: number
   /** A client process of its own; the same one for each of its loads. */
@@ -99,9 +102,12 @@ export async function startKeyServer({
       await delay(5)
     }
     const startMs = performance.now() - started
+    const identity = { ca: ca.certificatePem, cert: edge.chainPem, key: edge.privateKeyPem }
     return {
       folder,
       pid: daemon.pid ?? 0,
+      port,
+      identity,
       startMs,
       async client() {
         const { child } = await Child.start(LOAD, {})
@@ -111,10 +117,8 @@ export async function startKeyServer({
           const ski = skis.get(work)
           const question: KeylessLoad = {
             ...load,
+            ...identity,
             port,
-            ca: ca.certificatePem,
-            cert: edge.chainPem,
-            key: edge.privateKeyPem,
             opcode,
             payload: [...payload],
             ski: ski === undefined ? undefined : [...ski],
@@ -128,6 +132,18 @@ export async function startKeyServer({
     await stack.disposeAsync()
     throw error
   }
+}
+
+/** The processes that hold keys: the children of the one that supervises them, or that one alone. */
+export function workersOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return children === '' ? [pid] : children.split(' ').map(Number)
+}
+
+/** Resident memory of a process. */
+export function residentMb(pid: number): number {
+  const [, kb] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kb) / 1024
 }
 
 async function freePort(): Promise<number> {

@@ -122,6 +122,8 @@ class TlsKeyServer implements KeyServer {
   readonly #tls: TlsServer
   /** Connections in their TLS handshake, by peer. */
   readonly #handshakes = new Map<string, Socket>()
+  /** Those of them that wait for their turn to begin. */
+  readonly #entering: Socket[] = []
   readonly #connections = new Set<Connection>()
   #cas: ClientCas
   #validity: Validity
@@ -256,27 +258,52 @@ class TlsKeyServer implements KeyServer {
     }
     const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
     const { maxConnections, maxHandshakes } = this.#limits
-    const hasTooManyHandshakes = this.#handshakes.size >= maxHandshakes
-    const isFull = hasTooManyHandshakes || this.#handshakes.size + this.#connections.size >= maxConnections
-    if (isFull)
-      this.#context.observer.connectionRefused?.(hasTooManyHandshakes ? 'handshakes' : 'connections')
-    if (isFull || this.#closing !== undefined) {
-      if (isFull && !this.#isFull)
-        this.#options.logger.warning(`connection ${peer}: refused, too many connections`)
-      this.#isFull = isFull
+    const isFull = (): boolean => this.#handshakes.size + this.#connections.size >= maxConnections
+    if (this.#handshakes.size >= maxHandshakes || isFull()) this.#giveUpOldestHandshake()
+    if (isFull() || this.#closing !== undefined) {
+      if (this.#closing === undefined) this.#noteRefusal('connections', peer)
       socket.destroy()
       return
     }
-    this.#isFull = false
     this.#handshakes.set(peer, socket)
     socket.once('close', () => this.#onRawClose(peer, socket))
-    this.#tls.emit('connection', socket)
+    this.#entering.push(socket)
+    if (this.#entering.length === 1) setImmediate(() => this.#enterNext())
+  }
+
+  /** A handshake takes a millisecond of this thread. One begins in each turn of the loop, so that a crowd of them holds
+   * up the requests of others for one at a time. */
+  #enterNext(): void {
+    const socket = this.#entering.shift()
+    if (socket !== undefined && !socket.destroyed) this.#tls.emit('connection', socket)
+    if (this.#entering.length > 0) setImmediate(() => this.#enterNext())
+  }
+
+  /**
+   * A client is done within some tens of milliseconds: whoever has been at it longest is most likely a stranger who will
+   * not be, and must not keep the others out until its time is up.
+   */
+  #giveUpOldestHandshake(): void {
+    for (const [peer, socket] of this.#handshakes) {
+      this.#handshakes.delete(peer)
+      this.#noteRefusal('handshakes', peer)
+      socket.destroy()
+      return
+    }
+  }
+
+  /** One line for all that are refused until there is room again. */
+  #noteRefusal(limit: 'connections' | 'handshakes', peer: string): void {
+    this.#context.observer.connectionRefused?.(limit)
+    if (!this.#isFull) this.#options.logger.warning(`connection ${peer}: refused, too many ${limit}`)
+    this.#isFull = true
   }
 
   /** The handshake is done: is this client welcome? Nothing it sent has been looked at yet. */
   #admit(socket: TLSSocket): void {
     const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
     this.#handshakes.delete(peer)
+    if (this.#handshakes.size < this.#limits.maxHandshakes / 2) this.#isFull = false
     const chain = presentedChain(socket.getPeerX509Certificate())
     const { authorized: isAuthorized, authorizationError } = socket
     // node:tls gives the code as a string, whatever its type says; nothing else counts as "no objection".

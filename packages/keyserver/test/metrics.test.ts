@@ -1,7 +1,7 @@
 // What the metrics of a key server count, and that strangers cannot make them grow.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { MetricRegistry } from '@latchkey/core'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
@@ -97,7 +97,8 @@ test('connections beyond the limit and handshakes that fail are counted by their
   for (const socket of halfway) socket.write(Uint8Array.of(22, 3, 1)) // a record that never comes
   await measured.until('latchkey_handshakes', { '': 2 })
   const third = connect(port, '127.0.0.1').on('error', () => {})
-  await once(third, 'close')
+  third.write(Uint8Array.of(22, 3, 1))
+  await once(halfway[0] as Socket, 'close') // the oldest gives way
   await measured.until('latchkey_connections_refused_total', { connections: 0, handshakes: 1 })
   await measured.until('latchkey_handshakes_failed_total', { timeout: 2 })
 
@@ -113,6 +114,7 @@ test('connections beyond the limit and handshakes that fail are counted by their
   await measured.until('latchkey_handshakes_failed_total', { timeout: 2, tls: 1, client_certificate: 1 })
 
   for (let open = 0; open < 3; open++) await connectClient()
+  await measured.until('latchkey_connections', { '': 3 }) // else the last is still in its handshake and gives way
   const fourth = connect(port, '127.0.0.1').on('error', () => {})
   await once(fourth, 'close')
   await measured.until('latchkey_connections_refused_total', { connections: 1, handshakes: 1 })
