@@ -110,6 +110,8 @@ export function createKeyServer(options: KeyServerOptions): KeyServer {
 /** An operator has to be told this long before the certificate ends. */
 const EXPIRY_NOTICE_MS = 30 * 24 * 3_600_000
 
+/** How long after a handshake the next one waits, in times of what that one took. */
+const REST_PER_HANDSHAKE = 2
 /** Operations handed to the thread pool beyond one a core: so that a thread that is done finds the next one there. */
 const AHEAD = 2
 
@@ -267,16 +269,33 @@ class TlsKeyServer implements KeyServer {
     }
     this.#handshakes.set(peer, socket)
     socket.once('close', () => this.#onRawClose(peer, socket))
-    this.#entering.push(socket)
-    if (this.#entering.length === 1) setImmediate(() => this.#enterNext())
+    socket.on('error', () => {}) // it closes then, and that is looked at
+    socket.setTimeout(this.#limits.handshakeTimeoutMs, () => socket.destroy())
+    // Without a byte no TLS: whoever is silent costs a socket and nothing else.
+    const enter = (): void => {
+      if (socket.readableLength === 0) return // its end
+      socket.off('readable', enter)
+      this.#entering.push(socket)
+      if (this.#entering.length === 1) setImmediate(() => this.#enterNext())
+    }
+    socket.on('readable', enter)
   }
 
-  /** A handshake takes a millisecond of this thread. One begins in each turn of the loop, so that a crowd of them holds
-   * up the requests of others for one at a time. */
+  /**
+   * A handshake takes a millisecond of this thread. They begin one by one, and while there is a crowd a third of the time
+   * is theirs: the requests of those who are in come first.
+   */
   #enterNext(): void {
     const socket = this.#entering.shift()
-    if (socket !== undefined && !socket.destroyed) this.#tls.emit('connection', socket)
-    if (this.#entering.length > 0) setImmediate(() => this.#enterNext())
+    const startedAt = performance.now()
+    if (socket !== undefined && !socket.destroyed) {
+      socket.setTimeout(0) // from here on TLS has a timer of its own
+      this.#tls.emit('connection', socket)
+    }
+    if (this.#entering.length === 0) return
+    const restMs = REST_PER_HANDSHAKE * (performance.now() - startedAt)
+    if (restMs < 1) setImmediate(() => this.#enterNext())
+    else setTimeout(() => this.#enterNext(), restMs)
   }
 
   /**
