@@ -36,19 +36,22 @@ export interface Success {
   readonly isSecret: boolean
 }
 
-/** A request that got no answer. `stage` decides the log line: the look-up of the key, or the operation? */
+/** A request that got no answer. `stage` decides the log line: did the look-up of the key fail, was it refused, or the operation? */
 export class Failure {
   readonly code: KeylessErrorCode
-  readonly stage: 'lookup' | 'operation'
+  readonly stage: FailureStage
   /** For the operator; the client is told the code's one byte. */
   readonly reason: string
 
-  constructor(code: KeylessErrorCode, stage: 'lookup' | 'operation', reason: string) {
+  constructor(code: KeylessErrorCode, stage: FailureStage, reason: string) {
     this.code = code
     this.stage = stage
     this.reason = reason
   }
 }
+
+/** `policy`: this client may not do this with this key, and is told that there is no such key. */
+export type FailureStage = 'lookup' | 'policy' | 'operation'
 
 export type Answer = Success | Failure
 
@@ -140,7 +143,7 @@ function withKey(
     return lookupFailure(code, 'the request names no key')
   }
   const lookUp = (mayUse: boolean): MaybePromise<Answer> => {
-    if (!mayUse) return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', 'this client may not use this key')
+    if (!mayUse) return denied('this client may not use this key')
     const started = performance.now()
     const getting = request.span?.begin('DefaultKeystore.Get')
     const found = attempt(() => options.keyStore.find(ski), lookupBroken)
@@ -197,7 +200,11 @@ function sign(key: PrivateKey, algorithm: SignatureAlgorithm, use: KeyUse): Mayb
 
 /** As little is told to the client as of a key that is not there: what passes is not to be found out by trying. */
 function outOfScope(flaw: string): Failure {
-  return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `denied, out of scope: ${flaw}`)
+  return denied(`denied, out of scope: ${flaw}`)
+}
+
+function denied(reason: string): Failure {
+  return new Failure('ERR_KEYLESS_KEY_NOT_FOUND', 'policy', reason)
 }
 
 /**

@@ -77,6 +77,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
     turns: new Turns({ schedule: (turn) => turns.push(turn) }),
     observer: {},
     tracer: undefined,
+    audit: undefined,
     logger: silentLogger,
     anyVersion: false,
     closed: () => {},

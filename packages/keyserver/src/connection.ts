@@ -17,6 +17,7 @@ import {
   readPacket,
 } from '@latchkey/wire'
 import { type Answer, answer, type AnswerOptions, Failure, wipeAnswer } from './answer.ts'
+import { type AuditTrail, isKeyUse, UNANSWERED, verdictOf } from './audit-trail.ts'
 import type { Client } from './client.ts'
 import { KeyRequest } from './key-request.ts'
 import type { Limits } from './limits.ts'
@@ -48,6 +49,7 @@ export interface ConnectionContext {
   readonly answers: AnswerOptions
   readonly observer: KeyServerObserver
   readonly tracer: RequestTracer | undefined
+  readonly audit: AuditTrail | undefined
   readonly logger: Logger
   readonly anyVersion: boolean
   readonly closed: (connection: Connection) => void
@@ -116,6 +118,7 @@ export class Connection implements Worker {
   runSlice(): boolean {
     if (this.#state.name === 'closed') return false
     const hasMore = this.#takeRequests()
+    this.#context.audit?.commit() // no reply leaves before its record is written
     this.#writer.flush()
     if (!hasMore) this.#endIfDrained()
     this.#regulateReading()
@@ -194,12 +197,15 @@ export class Connection implements Worker {
 
   /** The answer comes later, or its deadline before it: the first of the two counts. */
   #await(answered: Promise<Answer>, request: KeyRequest, abort: AbortController, takenAt: number): void {
+    let isRecorded = false
     const settle = (outcome: Answer): void => {
       clearTimeout(deadline)
       if (!this.#inFlight.delete(abort)) {
         request.span?.end('given up before it was answered')
+        if (!isRecorded) this.#recordUnanswered(request)
         return wipeAnswer(outcome)
       }
+      isRecorded = true
       this.#reply(outcome, request, takenAt)
       this.#context.turns.add(this)
     }
@@ -230,7 +236,20 @@ export class Connection implements Worker {
       observer.replyWritten === undefined
         ? undefined
         : (now: number): void => observer.replyWritten?.(outcome, now - takenAt)
-    this.#writer.add(packet, { isSecret, onWritten })
+    const { audit } = this.#context
+    const audited =
+      audit !== undefined && isKeyUse(request)
+        ? { id: request.id, batch: audit.record(request, verdictOf(failure)) }
+        : undefined
+    this.#writer.add(packet, { isSecret, onWritten, audited })
+  }
+
+  /** The client had gone, but the key may have been used. */
+  #recordUnanswered(request: KeyRequest): void {
+    const { audit } = this.#context
+    if (audit === undefined || !isKeyUse(request)) return
+    audit.record(request, UNANSWERED)
+    audit.commit()
   }
 
   #onData(chunk: Uint8Array): void {

@@ -1,5 +1,6 @@
 // The key server: accepts, authorises and answers Keyless requests.
 export type { KeyOperation, Sealing } from './answer.ts'
+export type { AuditBatch, AuditTrail, AuditVerdict } from './audit-trail.ts'
 export type { CertificateMetrics } from './certificate-metrics.ts'
 export type { Client } from './client.ts'
 export { KEYSERVER_ERRORS, KeyServerError, type KeyServerErrorCode } from './errors.ts'

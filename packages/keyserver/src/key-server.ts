@@ -6,6 +6,7 @@ import type { Logger } from '@latchkey/core'
 import type { KeyStore, MaybePromise } from '@latchkey/keys'
 import { SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
 import type { KeyOperation, Sealing } from './answer.ts'
+import type { AuditTrail } from './audit-trail.ts'
 import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
 import { type ClientCas, presentedChain, readClientCas, refusalOf } from './client-certificate.ts'
@@ -42,6 +43,8 @@ export interface KeyServerOptions extends KeyServerCertificates {
   readonly observer?: KeyServerObserver
   /** Records the work on requests as spans. Default: nobody does, and it costs nothing. */
   readonly tracer?: RequestTracer | undefined
+  /** Told about each use of a key before it is answered; what it cannot record is refused. Default: nobody is. */
+  readonly audit?: AuditTrail | undefined
   /** For the operations seal and unseal; without it they are answered with error 8, as gokeyless does. */
   readonly sealing?: Sealing
   /** How often a signature that failed is tried again, at once and within its time limit. Default: 0. */
@@ -143,6 +146,7 @@ class TlsKeyServer implements KeyServer {
       turns: new Turns(),
       observer,
       tracer: options.tracer,
+      audit: options.audit,
       logger,
       anyVersion: options.anyVersion ?? false,
       closed: (connection) => this.#forget(connection),

@@ -1,5 +1,7 @@
 // The outgoing half of a connection: replies are gathered, written as one piece, and counted until they have left.
 import type { TLSSocket } from 'node:tls'
+import type { AuditBatch } from './audit-trail.ts'
+import { errorPacket } from './reply.ts'
 
 export interface ReplyWriterEvents {
   /** Some replies left this process. */
@@ -13,6 +15,13 @@ export interface ReplyOptions {
   readonly isSecret?: boolean
   /** Called when these bytes have left this process, with the time (`performance.now()`). */
   readonly onWritten?: ((nowMs: number) => void) | undefined
+  /** The packet is sent only if its record is kept when all is flushed; else error 8 to the request of this id. */
+  readonly audited?: Audited | undefined
+}
+
+interface Audited {
+  readonly id: number
+  readonly batch: AuditBatch
 }
 
 /**
@@ -29,6 +38,8 @@ export class ReplyWriter {
   #isSecret = false
   /** Writes with a secret in them that are under way. */
   readonly #secretWrites = new Set<Uint8Array>()
+  /** Of those gathered, by their place. */
+  #audited: { readonly at: number; readonly audited: Audited }[] = []
   #onWritten: ((nowMs: number) => void)[] = []
   #writesUnderWay = 0
 
@@ -45,7 +56,8 @@ export class ReplyWriter {
     return this.#gatheredBytes + this.#socket.writableLength
   }
 
-  add(packet: Uint8Array, { isSecret = false, onWritten }: ReplyOptions = {}): void {
+  add(packet: Uint8Array, { isSecret = false, onWritten, audited }: ReplyOptions = {}): void {
+    if (audited !== undefined) this.#audited.push({ at: this.#gathered.length, audited })
     this.#gathered.push(packet)
     this.#isSecret ||= isSecret
     this.#gatheredBytes += packet.length
@@ -55,6 +67,7 @@ export class ReplyWriter {
   /** One write for everything gathered: one system call and full TLS records. */
   flush(): void {
     if (this.#gathered.length === 0 || !this.#socket.writable) return
+    if (this.#audited.length > 0) this.#replaceUnrecorded()
     const bytes = this.#join()
     const onWritten = this.#onWritten
     if (this.#isSecret) this.#secretWrites.add(bytes)
@@ -80,6 +93,19 @@ export class ReplyWriter {
     const left = this.#isSecret ? this.#gathered : []
     for (const bytes of [...left, ...this.#secretWrites]) bytes.fill(0)
     this.#secretWrites.clear()
+  }
+
+  /** Nobody gets an answer of which there is no record. */
+  #replaceUnrecorded(): void {
+    for (const { at, audited } of this.#audited) {
+      const packet = this.#gathered[at]
+      if (audited.batch.isKept || packet === undefined) continue
+      const refusal = errorPacket(audited.id, 'ERR_KEYLESS_INTERNAL')
+      if (this.#isSecret) packet.fill(0)
+      this.#gathered[at] = refusal
+      this.#gatheredBytes += refusal.length - packet.length
+    }
+    this.#audited = []
   }
 
   #join(): Uint8Array {

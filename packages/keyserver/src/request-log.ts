@@ -27,9 +27,9 @@ export function logFailure(logger: Logger, request: KeyRequest, { stage, reason 
   if (!logger.isEnabled('error')) return
   const { client, serverName, serverIp, skiHex, certId, requestId } = request
   logger.error(
-    stage === 'lookup'
-      ? `failed to load key with sni= ${serverName} ip= ${serverIp} ski= ${skiHex} request-id= ${requestId}: ${reason}`
-      : `operation from client ${client.names} client cert serial: ${client.serial} errored. sni ${serverName} ski ${skiHex} cert ${certId} request-id ${requestId}: ${reason}`,
+    stage === 'operation'
+      ? `operation from client ${client.names} client cert serial: ${client.serial} errored. sni ${serverName} ski ${skiHex} cert ${certId} request-id ${requestId}: ${reason}`
+      : `failed to load key with sni= ${serverName} ip= ${serverIp} ski= ${skiHex} request-id= ${requestId}: ${reason}`,
     request.fields,
   )
 }
