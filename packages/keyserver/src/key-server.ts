@@ -1,5 +1,5 @@
 // The key server's shell: listens, lets clients in or not, keeps the list of connections, reloads and closes.
-import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type ListenOptions, type Server } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
@@ -11,10 +11,11 @@ import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
 import { type ClientCas, presentedChain, readClientCas, refusalOf } from './client-certificate.ts'
 import { Connection, type ConnectionContext } from './connection.ts'
+import { Doorway } from './doorway.ts'
 import { KeyServerError } from './errors.ts'
 import type { KeyRequest } from './key-request.ts'
 import { type Limits, withDefaults } from './limits.ts'
-import type { HandshakeFailure, KeyServerObserver } from './observer.ts'
+import type { KeyServerObserver } from './observer.ts'
 import { logLookup } from './request-log.ts'
 import { type ServerIdentity, tlsSettings, type Validity, validityOf } from './tls-settings.ts'
 import type { RequestTracer } from './tracer.ts'
@@ -81,6 +82,12 @@ export interface KeyServer extends AsyncDisposable {
    * @throws {KeyServerError} ERR_KEYSERVER_LISTEN as a rejection, for instance if the port is taken.
    */
   listen(where: { readonly host?: string; readonly port: number }): Promise<AddressInfo>
+  /**
+   * Listens at a Unix socket as well, as often as wanted. Clients prove who they are there too.
+   *
+   * @throws {KeyServerError} ERR_KEYSERVER_LISTEN as a rejection, for instance if the path exists.
+   */
+  listenOn(path: string): Promise<void>
   /** Where it listens; undefined if it does not. */
   address(): AddressInfo | undefined
   /** Connections whose client was let in. */
@@ -113,8 +120,6 @@ export function createKeyServer(options: KeyServerOptions): KeyServer {
 /** An operator has to be told this long before the certificate ends. */
 const EXPIRY_NOTICE_MS = 30 * 24 * 3_600_000
 
-/** How long after a handshake the next one waits, in times of what that one took. */
-const REST_PER_HANDSHAKE = 2
 /** Operations handed to the thread pool beyond one a core: so that a thread that is done finds the next one there. */
 const AHEAD = 2
 
@@ -122,17 +127,14 @@ class TlsKeyServer implements KeyServer {
   readonly #options: KeyServerOptions
   readonly #limits: Limits
   readonly #context: ConnectionContext
-  /** Accepts; the TLS server below never listens itself, so that a connection is counted before TLS begins. */
   readonly #tcp: Server
+  /** One for each Unix socket. */
+  readonly #unix: Server[] = []
   readonly #tls: TlsServer
-  /** Connections in their TLS handshake, by peer. */
-  readonly #handshakes = new Map<string, Socket>()
-  /** Those of them that wait for their turn to begin. */
-  readonly #entering: Socket[] = []
+  readonly #doorway: Doorway
   readonly #connections = new Set<Connection>()
   #cas: ClientCas
   #validity: Validity
-  #isFull = false
   #closing: Promise<void> | undefined
   #allClosed: (() => void) | undefined
 
@@ -170,9 +172,15 @@ class TlsKeyServer implements KeyServer {
       rejectUnauthorized: false, // decided in #admit: OpenSSL alone knows only half of the rule
       handshakeTimeout: this.#limits.handshakeTimeoutMs,
     })
-    this.#tls.on('secureConnection', (socket) => this.#admit(socket))
-    this.#tls.on('tlsClientError', (error, socket) => this.#onHandshakeError(error, socket))
-    this.#tcp = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket))
+    this.#doorway = new Doorway({
+      tls: this.#tls,
+      limits: this.#limits,
+      logger,
+      observer,
+      connectionCount: () => this.#connections.size,
+      through: (socket, peer) => this.#admit(socket, peer),
+    })
+    this.#tcp = createTcpServer({ noDelay: true }, (socket) => this.#doorway.accept(socket, 'tcp'))
     this.#validity = validityOf(options)
     this.#warnOfExpiry()
   }
@@ -189,7 +197,7 @@ class TlsKeyServer implements KeyServer {
       isClosing: this.#closing !== undefined,
       isCertificateValid: now >= this.#validity.from && now < this.#validity.to,
       connections: connections.length,
-      handshakes: this.#handshakes.size,
+      handshakes: this.#doorway.size,
       requestsExecuting: connections.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queuedReplyBytes: connections.reduce((sum, { queuedReplyBytes }) => sum + queuedReplyBytes, 0),
     }
@@ -202,23 +210,34 @@ class TlsKeyServer implements KeyServer {
     readonly host?: string
     readonly port: number
   }): Promise<AddressInfo> {
+    await this.#listen(this.#tcp, { host, port }, hostAndPort(host, port))
+    const address = this.#tcp.address() as AddressInfo // of a TCP server that listens
+    this.#options.logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
+    return address
+  }
+
+  async listenOn(path: string): Promise<void> {
+    const server = createTcpServer((socket) => this.#doorway.accept(socket, 'unix'))
+    await this.#listen(server, { path }, path)
+    this.#unix.push(server)
+    this.#options.logger.info(`Listening at unix:${path}`)
+  }
+
+  async #listen(server: Server, where: ListenOptions, text: string): Promise<void> {
     if (this.#closing !== undefined) throw new TypeError('this key server was closed')
     await new Promise<void>((resolve, reject) => {
       const refuse = (cause: NodeJS.ErrnoException): void => {
-        const detail = `${hostAndPort(host, port)}: ${cause.code ?? cause.message}`
+        const detail = `${text}: ${cause.code ?? cause.message}`
         reject(new KeyServerError('ERR_KEYSERVER_LISTEN', { detail, cause }))
       }
-      this.#tcp.once('error', refuse)
-      this.#tcp.listen({ host, port }, () => {
-        this.#tcp.off('error', refuse)
+      server.once('error', refuse)
+      server.listen(where, () => {
+        server.off('error', refuse)
         resolve()
       })
     })
     // From now on: an accept that failed, for instance for want of file descriptors. The next one may work.
-    this.#tcp.on('error', (error) => this.#options.logger.error(`accept failed: ${error.message}`))
-    const address = this.#tcp.address() as AddressInfo // of a TCP server that listens
-    this.#options.logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
-    return address
+    server.on('error', (error) => this.#options.logger.error(`accept failed: ${error.message}`))
   }
 
   address(): AddressInfo | undefined {
@@ -243,97 +262,31 @@ class TlsKeyServer implements KeyServer {
   }
 
   async #close(drainMs: number): Promise<void> {
-    const stopped = new Promise<void>((resolve) => {
-      this.#tcp.close(() => resolve()) // also called, with an error, if it never listened
-    })
-    for (const socket of this.#handshakes.values()) socket.destroy()
+    const stopped = [this.#tcp, ...this.#unix].map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve()) // also called, with an error, if it never listened
+        }),
+    )
+    this.#doorway.close()
     const drained = new Promise<void>((resolve) => {
       this.#allClosed = resolve
     })
     if (this.#connections.size === 0) this.#allClosed?.()
     for (const connection of this.#connections) connection.drain('shutdown', drainMs)
     await drained
-    await stopped
-  }
-
-  /** A TCP connection: handed to TLS unless there are too many. */
-  #accept(socket: Socket): void {
-    if (socket.remoteAddress === undefined) {
-      socket.destroy() // gone before it was looked at
-      return
-    }
-    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
-    const { maxConnections, maxHandshakes } = this.#limits
-    const isFull = (): boolean => this.#handshakes.size + this.#connections.size >= maxConnections
-    if (this.#handshakes.size >= maxHandshakes || isFull()) this.#giveUpOldestHandshake()
-    if (isFull() || this.#closing !== undefined) {
-      if (this.#closing === undefined) this.#noteRefusal('connections', peer)
-      socket.destroy()
-      return
-    }
-    this.#handshakes.set(peer, socket)
-    socket.once('close', () => this.#onRawClose(peer, socket))
-    socket.on('error', () => {}) // it closes then, and that is looked at
-    socket.setTimeout(this.#limits.handshakeTimeoutMs, () => socket.destroy())
-    // Without a byte no TLS: whoever is silent costs a socket and nothing else.
-    const enter = (): void => {
-      if (socket.readableLength === 0) return // its end
-      socket.off('readable', enter)
-      this.#entering.push(socket)
-      if (this.#entering.length === 1) setImmediate(() => this.#enterNext())
-    }
-    socket.on('readable', enter)
-  }
-
-  /**
-   * A handshake takes a millisecond of this thread. They begin one by one, and while there is a crowd a third of the time
-   * is theirs: the requests of those who are in come first.
-   */
-  #enterNext(): void {
-    const socket = this.#entering.shift()
-    const startedAt = performance.now()
-    if (socket !== undefined && !socket.destroyed) {
-      socket.setTimeout(0) // from here on TLS has a timer of its own
-      this.#tls.emit('connection', socket)
-    }
-    if (this.#entering.length === 0) return
-    const restMs = REST_PER_HANDSHAKE * (performance.now() - startedAt)
-    if (restMs < 1) setImmediate(() => this.#enterNext())
-    else setTimeout(() => this.#enterNext(), restMs)
-  }
-
-  /**
-   * A client is done within some tens of milliseconds: whoever has been at it longest is most likely a stranger who will
-   * not be, and must not keep the others out until its time is up.
-   */
-  #giveUpOldestHandshake(): void {
-    for (const [peer, socket] of this.#handshakes) {
-      this.#handshakes.delete(peer)
-      this.#noteRefusal('handshakes', peer)
-      socket.destroy()
-      return
-    }
-  }
-
-  /** One line for all that are refused until there is room again. */
-  #noteRefusal(limit: 'connections' | 'handshakes', peer: string): void {
-    this.#context.observer.connectionRefused?.(limit)
-    if (!this.#isFull) this.#options.logger.warning(`connection ${peer}: refused, too many ${limit}`)
-    this.#isFull = true
+    await Promise.all(stopped)
   }
 
   /** The handshake is done: is this client welcome? Nothing it sent has been looked at yet. */
-  #admit(socket: TLSSocket): void {
-    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
-    this.#handshakes.delete(peer)
-    if (this.#handshakes.size < this.#limits.maxHandshakes / 2) this.#isFull = false
+  #admit(socket: TLSSocket, peer: string): void {
     const chain = presentedChain(socket.getPeerX509Certificate())
     const { authorized: isAuthorized, authorizationError } = socket
     // node:tls gives the code as a string, whatever its type says; nothing else counts as "no objection".
     const objection = authorizationError ? String(authorizationError) : undefined
     const refusal = refusalOf({ chain, isAuthorized, objection }, this.#cas, this.#now())
     if (refusal !== undefined || this.#closing !== undefined) {
-      if (refusal !== undefined) this.#handshakeFailed(peer, 'client_certificate', refusal)
+      if (refusal !== undefined) this.#doorway.noteFailure(peer, 'client_certificate', refusal)
       socket.on('error', () => {}) // it is gone; how does not matter
       socket.destroy()
       return
@@ -347,37 +300,6 @@ class TlsKeyServer implements KeyServer {
   #forget(connection: Connection): void {
     this.#connections.delete(connection)
     if (this.#connections.size === 0) this.#allClosed?.()
-  }
-
-  #onHandshakeError(error: NodeJS.ErrnoException & { reason?: string }, socket: TLSSocket): void {
-    // A client that went away has no address any more and is reported when its TCP connection closes.
-    if (socket.remoteAddress === undefined) return
-    const peer = hostAndPort(socket.remoteAddress, socket.remotePort)
-    const raw = this.#handshakes.get(peer)
-    if (raw === undefined) return
-    this.#handshakes.delete(peer)
-    const isSilent = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' && raw.bytesRead === 0
-    if (isSilent) this.#options.logger.debug(`connection ${peer}: closed before TLS handshake: nothing came`)
-    else {
-      const reason = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'timeout' : 'tls'
-      this.#handshakeFailed(peer, reason, error.reason ?? error.message)
-    }
-    socket.destroy()
-  }
-
-  /** A health check connects and closes: nothing to worry about. A client that gives up halfway does not trust us. */
-  #onRawClose(peer: string, socket: Socket): void {
-    if (this.#handshakes.get(peer) !== socket) return
-    this.#handshakes.delete(peer)
-    if (this.#closing !== undefined) return
-    if (socket.bytesRead === 0)
-      this.#options.logger.debug(`connection ${peer}: closed by client before TLS handshake`)
-    else this.#handshakeFailed(peer, 'closed', 'closed by client in the middle of it')
-  }
-
-  #handshakeFailed(peer: string, reason: HandshakeFailure, text: string): void {
-    this.#options.logger.error(`connection ${peer}: TLS handshake failed: ${text}`)
-    this.#context.observer.handshakeFailed?.(reason)
   }
 
   #now(): Date {
