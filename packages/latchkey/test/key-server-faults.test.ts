@@ -1,14 +1,25 @@
 // What happens to a key server in production, and what its clients notice of it.
 import assert from 'node:assert/strict'
 import { verify } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { connect } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createKeyServerClient, type KeyServerClient } from '@latchkey/client'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
+import { encodePacket, OPCODES } from '@latchkey/wire'
 import { type Running, start } from './daemon.ts'
-import { clientAt, keyServerFolder, linkCa, portOf, siteKey, type SiteKey } from './key-server-fixture.ts'
+import {
+  clientAt,
+  keyServerFolder,
+  linkCa,
+  linkIdentity,
+  portOf,
+  siteKey,
+  type SiteKey,
+} from './key-server-fixture.ts'
 
 const EC = siteKey('ec')
 const RSA = siteKey('rsa')
@@ -148,6 +159,30 @@ test('a key file that turns to garbage stops a reload and a start, and says whic
   const { code, err } = await again.ended
   assert.equal(code, 1)
   assert.match(err, /ec\.key/)
+})
+
+test('a Unix socket is served by all workers, and one that a killed process left is no obstacle', async () => {
+  using folder = keyServerFolder({ ec: EC }, 'workers: 2\nlisten_socket: keyless.sock\n')
+  const path = join(folder.path, 'keyless.sock')
+  const ping = async (): Promise<void> => {
+    const socket = connect({ path, ...linkIdentity, checkServerIdentity: () => undefined })
+    socket.write(encodePacket(1, { opcode: OPCODES.OpPing.code }))
+    const [reply] = (await once(socket, 'data')) as [Buffer]
+    assert.equal(reply[11], OPCODES.OpPong.code)
+    socket.destroy()
+  }
+  const first = start(folder, ['keyserver'])
+  await first.said(/Listening at unix:.*keyless\.sock/)
+  await Promise.all([ping(), ping(), ping()])
+  first.child.kill('SIGKILL')
+  await first.ended
+  assert.ok(existsSync(path), 'a process that is killed tidies nothing')
+  await using again = start(folder, ['keyserver'])
+  await again.said(/Listening at unix:/)
+  await ping()
+  again.child.kill('SIGTERM')
+  assert.equal((await again.ended).code, 0)
+  assert.ok(!existsSync(path))
 })
 
 for (const [clock, outcome] of [

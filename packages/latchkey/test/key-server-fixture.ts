@@ -13,6 +13,9 @@ export const linkCa = await createThrowawayCa({ commonName: 'link CA' })
 const server = await linkCa.issue({ ipAddresses: ['127.0.0.1'], extendedKeyUsages: ['serverAuth'] })
 const edge = await linkCa.issue({ commonName: 'edge', extendedKeyUsages: ['clientAuth'] })
 
+/** What a client of these key servers connects with. */
+export const linkIdentity = { ca: linkCa.certificatePem, cert: edge.chainPem, key: edge.privateKeyPem }
+
 export interface SiteKey {
   readonly pem: string
   readonly ski: Uint8Array
@@ -54,6 +57,5 @@ export async function portOf(daemon: Running): Promise<number> {
 
 /** A client with a connection of its own. */
 export function clientAt(port: number): KeyServerClient {
-  const credentials = { ca: linkCa.certificatePem, cert: edge.chainPem, key: edge.privateKeyPem }
-  return createKeyServerClient({ host: '127.0.0.1', port, ...credentials, drainTimeoutMs: 500 })
+  return createKeyServerClient({ host: '127.0.0.1', port, ...linkIdentity, drainTimeoutMs: 500 })
 }

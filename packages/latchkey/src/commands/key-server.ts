@@ -12,6 +12,7 @@ import { type LogFormat, logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
 import { observeProcess } from '../process/process-metrics.ts'
 import { connectServiceManager, watchdogMs } from '../process/service-manager.ts'
+import { removeStaleSocket } from '../process/stale-socket.ts'
 import { serveStatus } from '../process/status-server.ts'
 import { type KeyServerService, mergeConditions } from '../serving/key-server-service.ts'
 import { serveHere } from '../serving/serve-here.ts'
@@ -46,7 +47,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   })
   const reloaded = reloads.series('ok')
   const notReloaded = reloads.series('failed')
-  const { workers } = config
+  const { workers, listenSocket } = config
   using _observed = workers > 1 ? observeProcess(registry) : undefined
   let service: KeyServerService | undefined
   const started = Promise.withResolvers<KeyServerService>()
@@ -63,7 +64,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     )
     if (isOtherwiseChanged(config, next)) {
       logger.warning(
-        'SIGHUP: listen_address, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+        'SIGHUP: listen_*, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
       )
     }
   }
@@ -91,9 +92,10 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     },
     readiness: async () => mergeConditions((await service?.statuses()) ?? [], isEnding),
   })
+  if (listenSocket !== undefined) await removeStaleSocket(listenSocket)
   const running =
     workers > 1
-      ? await serveInWorkers({ command, cwd, workers, stuckMs: watchdogMs(env), logger })
+      ? await serveInWorkers({ command, cwd, workers, listenSocket, stuckMs: watchdogMs(env), logger })
       : await serveHere({ config, logger })
   service = running
   const [first] = await running.statuses()
@@ -130,8 +132,19 @@ function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
 
 function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): boolean {
   const fixed = (config: KeyServerConfig): string => {
-    const { listen, metrics, tracing, logLevel, pidFile, stores, workers, limits, signRetries } = config
-    const others = [logLevel, pidFile, stores, workers, limits, signRetries]
+    const {
+      listen,
+      listenSocket,
+      metrics,
+      tracing,
+      logLevel,
+      pidFile,
+      stores,
+      workers,
+      limits,
+      signRetries,
+    } = config
+    const others = [listenSocket, logLevel, pidFile, stores, workers, limits, signRetries]
     return JSON.stringify([listen, metrics, tracing ?? 'off', ...others])
   }
   return fixed(before) !== fixed(after)

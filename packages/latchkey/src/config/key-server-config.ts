@@ -45,6 +45,8 @@ export interface KeyServerConfig {
   readonly now: () => number
   readonly logLevel: LogLevel
   readonly listen: { readonly host: string; readonly port: number }
+  /** A Unix socket besides. */
+  readonly listenSocket: string | undefined
   /** Whether somebody chose the address: gokeyless listens on all, which we do only when told. */
   readonly isAddressSaid: boolean
   /** PEM. */
@@ -88,6 +90,7 @@ export const KEY_SERVER_SCHEMA = z.object({
   ),
   listen_address: text('an address such as 127.0.0.1, or :: for all'),
   port,
+  listen_socket: filePath.optional(),
   workers: wholeNumber('a number of processes, 1 to 256', 1, 256),
   metrics_address: text('an address such as 127.0.0.1, or :: for all'),
   metrics_port: port,
@@ -148,6 +151,7 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
     logLevel: settings.loglevel,
     listen: { host: settings.listen_address, port: settings.port },
     workers: settings.workers,
+    listenSocket: settings.listen_socket === undefined ? undefined : resolve(cwd, settings.listen_socket),
     isAddressSaid: merged.isSaid('listen_address'),
     tls: { cert, key, ca },
     files: { cert: settings.auth_cert, ca: settings.cloudflare_ca_cert },

@@ -19,6 +19,7 @@ export const KEY_SERVER_SETTINGS = {
   },
   listen_address: { argument: 'address', help: 'address to listen on (default 127.0.0.1; :: for all)' },
   port: { argument: 'port', help: 'port to listen on (default 2407; 0: any)' },
+  listen_socket: { argument: 'path', help: 'Unix socket to listen on as well (default: none)' },
   workers: {
     argument: 'count',
     help: 'processes that do the work (default: one a core, at most 8; 1: no others)',

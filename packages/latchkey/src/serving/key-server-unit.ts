@@ -75,8 +75,9 @@ export class KeyServerUnit implements AsyncDisposable {
   }
 
   /** @throws {KeyServerError} ERR_KEYSERVER_LISTEN */
-  async listen(where: KeyServerConfig['listen']): Promise<AddressInfo> {
-    const address = await this.#server.listen(where)
+  async listen({ listen, listenSocket }: KeyServerConfig): Promise<AddressInfo> {
+    const address = await this.#server.listen(listen)
+    if (listenSocket !== undefined) await this.#server.listenOn(listenSocket)
     this.#monitoring.metrics.listens(address)
     return address
   }

@@ -63,7 +63,7 @@ async function serve(
   const askedToEnd = untilAskedToEnd({ logger: loadLogger, reload: undefined })
   await using unit = await KeyServerUnit.open({ config, logger, loadLogger, share })
   isHeard = false
-  const address = await unit.listen(config.listen)
+  const address = await unit.listen(config)
   isHeard = true
   let prepared: PreparedUnit | undefined
   const forget = (): void => {

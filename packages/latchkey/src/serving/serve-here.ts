@@ -6,7 +6,7 @@ import { KeyServerUnit, type KeyServerUnitOptions } from './key-server-unit.ts'
 export async function serveHere(options: KeyServerUnitOptions): Promise<KeyServerService> {
   await using stack = new AsyncDisposableStack()
   const unit = stack.use(await KeyServerUnit.open(options))
-  const address = await unit.listen(options.config.listen)
+  const address = await unit.listen(options.config)
   const owned = stack.move()
   return {
     address,

@@ -25,6 +25,7 @@ const MIN_POOL_THREADS = 4
 
 export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'isLate'> {
   readonly workers: number
+  readonly listenSocket: string | undefined
   /** A worker that does not answer for so long is replaced. */
   readonly stuckMs?: number | undefined
   readonly logger: Logger
@@ -33,6 +34,7 @@ export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'i
 /** Resolves when all of them listen. @throws {WorkerStartError} in the words of the first that fails. */
 export async function serveInWorkers({
   workers,
+  listenSocket,
   stuckMs = STUCK_MS,
   logger,
   ...start
@@ -52,6 +54,7 @@ export async function serveInWorkers({
   const [address] = await pool.ask<AddressInfo>('address', undefined, STATUS_MS)
   if (address === undefined) throw new Error('no worker is left')
   logger.info(`Listening at tcp://${hostAndPort(address.address, address.port)}`)
+  if (listenSocket !== undefined) logger.info(`Listening at unix:${listenSocket}`)
   const history = new MetricHistory()
   const statuses = (): Promise<UnitStatus[]> => pool.askSome<UnitStatus>('status', STATUS_MS)
   return {
