@@ -11,7 +11,7 @@ import { connect } from 'node:tls'
 import { createKeylessSigner, createKeyServerClient } from '@latchkey/client'
 import { silentLogger } from '@latchkey/core'
 import { openFileStore, subjectKeyIdentifier } from '@latchkey/keys'
-import { createKeyServer, type KeyServerOptions } from '@latchkey/keyserver'
+import { createKeyServer, type KeyServerOptions, type KeyUseQuestion } from '@latchkey/keyserver'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
 import {
   CIPHER_SUITES12,
@@ -46,9 +46,8 @@ async function startSite(options: Partial<KeyServerOptions> = {}): Promise<Site>
   const edge = await linkCa.issue({ commonName: 'edge', extendedKeyUsages: ['clientAuth'] })
   const keyStore = stack.use(await openFileStore([{ dir: folder }]))
   let decryptions = 0
-  const authorize = (_request: unknown, { kind }: { kind: string }): boolean => {
-    if (kind === 'decrypt') decryptions++
-    return true
+  const denial = ({ operation }: KeyUseQuestion): undefined => {
+    if (operation.kind === 'decrypt') decryptions++
   }
   const keyServer = stack.use(
     createKeyServer({
@@ -57,7 +56,7 @@ async function startSite(options: Partial<KeyServerOptions> = {}): Promise<Site>
       key: server.privateKeyPem,
       ca,
       logger: silentLogger,
-      authorize,
+      denial,
       ...options,
     }),
   )
@@ -105,7 +104,9 @@ test('the premaster secret is decrypted at the key server, and the session speak
 })
 
 test('a key server that does not decrypt ends it as any signer that fails', async () => {
-  await using site = await startSite({ allow: ({ kind }) => kind !== 'decrypt' })
+  await using site = await startSite({
+    denial: ({ operation }) => (operation.kind === 'decrypt' ? 'no RSA key exchange' : undefined),
+  })
   await assert.rejects(visit(site, 'AES128-GCM-SHA256'), { code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR' })
   assert.deepEqual(
     site.failures.map(({ code }) => code),

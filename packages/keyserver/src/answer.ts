@@ -12,6 +12,7 @@ import {
   OPCODES,
   opcodeRow,
   readSigningScope,
+  type ServiceOpcodeRow,
   type SignOpcodeRow,
 } from '@latchkey/wire'
 import type { BackgroundLane } from './background-lane.ts'
@@ -20,8 +21,22 @@ import type { KeyServerObserver } from './observer.ts'
 import { scopeFlaw, signingInput } from './scoped-signing.ts'
 import type { Unsealed } from './sealing-keys.ts'
 
-/** An operation with a private key: what a policy decides about. */
+/** An operation with a private key. */
 export type KeyOperation = SignOpcodeRow<SignatureAlgorithm> | DecryptOpcodeRow
+
+/** What a policy decides about. */
+export interface KeyUseQuestion {
+  readonly request: KeyRequest
+  readonly operation: KeyOperation | ServiceOpcodeRow
+  /** Undefined for seal and unseal, which use no key of the store. */
+  readonly key: PrivateKey | undefined
+}
+
+/**
+ * Why this client may not do this, for the operator; undefined: it may. The client is told what it would be told of a key
+ * that is not there, and asked after the look-up, so that the time tells it nothing either. If it throws, it denies.
+ */
+export type Denial = (question: KeyUseQuestion) => string | undefined
 
 /** What seals and unseals for clients: {@link SealingKeys}. */
 export interface Sealing {
@@ -62,10 +77,7 @@ export function wipeAnswer(answered: Answer): void {
 
 export interface AnswerOptions {
   readonly keyStore: Pick<KeyStore, 'find'>
-  /** Whether this server does this kind of operation at all; refused with a cryptography failure. */
-  readonly allow: (operation: KeyOperation) => boolean
-  /** Whether this client may use this key in this way; refused as if the key were not there. */
-  readonly authorize: ((request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>) | undefined
+  readonly denial: Denial | undefined
   readonly missingSki: 'internal' | 'key-not-found'
   readonly sealing: Sealing | undefined
   /** How often a signature that failed is tried again. */
@@ -105,7 +117,7 @@ function answerByOpcode(
       return withKey(request, row, signal, options)
     case 'seal':
     case 'unseal':
-      return sealing(request, row.kind, options.sealing)
+      return sealing(request, row, options)
     case 'rpc':
       return failure('ERR_KEYLESS_INTERNAL', 'not offered here')
     case 'custom':
@@ -119,54 +131,65 @@ function answerByOpcode(
   }
 }
 
-function sealing(request: KeyRequest, kind: 'seal' | 'unseal', keys: Sealing | undefined): Answer {
+function sealing(
+  request: KeyRequest,
+  operation: ServiceOpcodeRow,
+  { sealing: keys, denial }: AnswerOptions,
+): Answer {
   if (keys === undefined) return failure('ERR_KEYLESS_INTERNAL', 'no secret for sealing is configured')
+  const refusal = denialOf(denial, { request, operation, key: undefined })
+  if (refusal !== undefined) return refusal
   const input = request.operation.payload ?? NO_BYTES
-  if (kind === 'seal') return { opcode: OPCODES.OpResponse.code, payload: keys.seal(input), isSecret: false }
+  if (operation.kind === 'seal')
+    return { opcode: OPCODES.OpResponse.code, payload: keys.seal(input), isSecret: false }
   const content = keys.unseal(input)
   if (content === 'expired') return failure('ERR_KEYLESS_SEALING_KEY_EXPIRED', 'sealed with a retired key')
   if (content === 'invalid') return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'not something that was sealed here')
   return { opcode: OPCODES.OpResponse.code, payload: content, isSecret: true }
 }
 
-/** Policy, then authorisation, then the key, then its use: what needs no waiting first. */
+/** The key, then whether it may be used like this, then its use. */
 function withKey(
   request: KeyRequest,
   operation: KeyOperation,
   signal: AbortSignal,
   options: AnswerOptions,
 ): MaybePromise<Answer> {
-  if (!options.allow(operation)) return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'this operation is switched off')
   const { ski } = request.operation
   if (ski === undefined) {
     const code = options.missingSki === 'internal' ? 'ERR_KEYLESS_INTERNAL' : 'ERR_KEYLESS_KEY_NOT_FOUND'
     return lookupFailure(code, 'the request names no key')
   }
-  const lookUp = (mayUse: boolean): MaybePromise<Answer> => {
-    if (!mayUse) return denied('this client may not use this key')
-    const started = performance.now()
-    const getting = request.span?.begin('DefaultKeystore.Get')
-    const found = attempt(() => options.keyStore.find(ski), lookupBroken)
-    return whenReady(found, (key) => {
-      options.observer.keyLookedUp?.(performance.now() - started)
-      getting?.end(key instanceof Failure ? key.reason : undefined)
-      if (key instanceof Failure) return key
-      options.lookedUp(request, key !== undefined)
-      return key === undefined
-        ? lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
-        : useKey(key, {
-            request,
-            operation,
-            signal,
-            lane: options.backgroundLane,
-            retries: options.signRetries,
-          })
+  const started = performance.now()
+  const getting = request.span?.begin('DefaultKeystore.Get')
+  const found = attempt(() => options.keyStore.find(ski), lookupBroken)
+  return whenReady(found, (key) => {
+    options.observer.keyLookedUp?.(performance.now() - started)
+    getting?.end(key instanceof Failure ? key.reason : undefined)
+    if (key instanceof Failure) return key
+    options.lookedUp(request, key !== undefined)
+    if (key === undefined) return lookupFailure('ERR_KEYLESS_KEY_NOT_FOUND', `no key with SKI ${hex(ski)}`)
+    const refusal = denialOf(options.denial, { request, operation, key })
+    if (refusal !== undefined) return refusal
+    return useKey(key, {
+      request,
+      operation,
+      signal,
+      lane: options.backgroundLane,
+      retries: options.signRetries,
     })
+  })
+}
+
+function denialOf(denial: Denial | undefined, question: KeyUseQuestion): Failure | undefined {
+  if (denial === undefined) return undefined
+  let reason: string | undefined
+  try {
+    reason = denial(question)
+  } catch (error) {
+    reason = `the policy failed: ${errorText(error)}`
   }
-  const { authorize } = options
-  if (authorize === undefined) return lookUp(true)
-  const decision = attempt(() => authorize(request, operation), lookupBroken)
-  return whenReady(decision, (mayUse) => (mayUse instanceof Failure ? mayUse : lookUp(mayUse)))
+  return reason === undefined ? undefined : denied(`denied by policy: ${reason}`)
 }
 
 const NO_BYTES = new Uint8Array(0)

@@ -84,8 +84,7 @@ function serve(t: { after(end: () => void): void }, keyStore = storeOf()): Serve
     answers: {
       keyStore,
       observer: {},
-      allow: () => true,
-      authorize: undefined,
+      denial: undefined,
       missingSki: 'internal',
       sealing: undefined,
       signRetries: 0,

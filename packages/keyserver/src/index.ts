@@ -1,5 +1,5 @@
 // The key server: accepts, authorises and answers Keyless requests.
-export type { KeyOperation, Sealing } from './answer.ts'
+export type { Denial, KeyOperation, KeyUseQuestion, Sealing } from './answer.ts'
 export type { AuditBatch, AuditTrail, AuditVerdict } from './audit-trail.ts'
 export type { CertificateMetrics } from './certificate-metrics.ts'
 export type { Client } from './client.ts'
@@ -28,3 +28,13 @@ export {
   type Unsealed,
 } from './sealing-keys.ts'
 export type { RequestSpan, RequestTracer, WorkSpan } from './tracer.ts'
+export {
+  type ClientPattern,
+  type KeyPattern,
+  type Policy,
+  POLICY_OPERATIONS,
+  type PolicyOperation,
+  type PolicyRule,
+  type Rate,
+} from './policy/policy.ts'
+export { PolicyEngine, type PolicyEngineOptions } from './policy/policy-engine.ts'

@@ -3,9 +3,9 @@ import { createServer as createTcpServer, type AddressInfo, type ListenOptions, 
 import { availableParallelism } from 'node:os'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { Logger } from '@latchkey/core'
-import type { KeyStore, MaybePromise } from '@latchkey/keys'
+import type { KeyStore } from '@latchkey/keys'
 import { SCOPED_SIGNING_PROTOCOL } from '@latchkey/wire'
-import type { KeyOperation, Sealing } from './answer.ts'
+import type { Denial, Sealing } from './answer.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import { BackgroundLane } from './background-lane.ts'
 import { describeClient, hostAndPort } from './client.ts'
@@ -13,7 +13,6 @@ import { type ClientCas, presentedChain, readClientCas, refusalOf } from './clie
 import { Connection, type ConnectionContext } from './connection.ts'
 import { Doorway } from './doorway.ts'
 import { KeyServerError } from './errors.ts'
-import type { KeyRequest } from './key-request.ts'
 import { type Limits, withDefaults } from './limits.ts'
 import type { KeyServerObserver } from './observer.ts'
 import { logLookup } from './request-log.ts'
@@ -35,12 +34,10 @@ export interface KeyServerOptions extends KeyServerCertificates {
   /** Whether TLS 1.3 is offered besides 1.2. Default: true. */
   readonly tls13?: boolean
   /**
-   * Whether this server does this kind of operation for anyone; refused as a cryptography failure (1). Default: all of
-   * them, raw RSA decryption, MD5 and SHA-1 included, as clients in the field may still ask for them.
+   * Why a client may not use a key in a way; undefined: it may. Denied as if there were no such key (2). Default: every
+   * client may do everything, raw RSA decryption, MD5 and SHA-1 included, as clients in the field may still ask for them.
    */
-  readonly allow?: (operation: KeyOperation) => boolean
-  /** Whether this client may use this key so; refused as if there were no such key (2). Default: every client may. */
-  readonly authorize?: (request: KeyRequest, operation: KeyOperation) => MaybePromise<boolean>
+  readonly denial?: Denial
   readonly observer?: KeyServerObserver
   /** Records the work on requests as spans. Default: nobody does, and it costs nothing. */
   readonly tracer?: RequestTracer | undefined
@@ -155,8 +152,7 @@ class TlsKeyServer implements KeyServer {
       answers: {
         keyStore,
         observer,
-        allow: options.allow ?? (() => true),
-        authorize: options.authorize,
+        denial: options.denial,
         missingSki: options.missingSki ?? 'internal',
         sealing: options.sealing,
         signRetries: options.signRetries ?? 0,

@@ -50,7 +50,10 @@ test('each use of a key has a record with what came of it; a ping has none', asy
     rotationSeconds: 3600,
     keptRotations: 2,
   })
-  const { audit, connect } = await start(t, { sealing, authorize: ({ id }) => id !== 5 })
+  const { audit, connect } = await start(t, {
+    sealing,
+    denial: ({ request }) => (request.id === 5 ? 'not five' : undefined),
+  })
   const client = await connect()
   await client.ask(1, { opcode: OPCODES.OpPing.code })
   await client.ask(2, { opcode: SIGN, ski: EC.ski, payload: DIGEST })

@@ -261,53 +261,49 @@ test('a signature that fails is tried again as often as is said, within the time
   assert.equal(key.questions.length, 7)
 })
 
-test('allow switches operations off for everyone', async (t) => {
-  const { connect } = await startServer(t, {
-    keyStore: storeOf(RSA),
-    allow: ({ kind }) => kind !== 'decrypt',
+test('denial refuses as if the key were not there, and sees who asks for what', async (t) => {
+  const seen: string[] = []
+  const { connect, log } = await startServer(t, {
+    keyStore: storeOf(P256),
+    denial: ({ request, operation, key }) => {
+      const { subject } = request.client.chain[0] ?? assert.fail()
+      seen.push(`${subject} ${key?.source} ${operation.code} ${request.serverName}`)
+      return request.serverName === 'allowed.example' ? undefined : 'not this name'
+    },
   })
   const client = await connect()
-  const decrypt = { opcode: OPCODES.OpRSADecrypt.code, ski: RSA.ski, payload: new Uint8Array(256) }
-  assert.equal(errorByte(await client.ask(1, decrypt)), 1)
-  const sign = { opcode: OPCODES.OpRSASignSHA256.code, ski: RSA.ski, payload: new Uint8Array(32) }
-  assert.equal(errorByte(await client.ask(2, sign)), undefined)
+  const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
+  const denied = await client.ask(1, { ...ask, serverName: text('other.example') })
+  const absent = await client.ask(1, { ...ask, ski: NO_SUCH_SKI })
+  assert.deepEqual(denied, absent, 'no byte tells one from the other')
+  assert.equal(errorByte(denied), 2)
+  await log.line(/^failed to load key with sni= other\.example .*: denied by policy: not this name$/)
+  assert.equal(errorByte(await client.ask(2, { ...ask, serverName: text('allowed.example') })), undefined)
+  // What kind of key it is, is not for everyone to know either.
+  const wrongKind = { ...ask, opcode: OPCODES.OpRSASignSHA256.code, serverName: text('other.example') }
+  assert.equal(errorByte(await client.ask(3, wrongKind)), 2)
+  assert.equal(errorByte(await client.ask(4, { opcode: OPCODES.OpPing.code })), undefined)
+  assert.deepEqual(seen, [
+    'CN=edge one test key p256 21 other.example',
+    'CN=edge one test key p256 21 allowed.example',
+    'CN=edge one test key p256 5 other.example',
+  ])
 })
 
-for (const [how, verdict] of Object.entries({ 'at once': false, later: Promise.resolve(false) })) {
-  test(`authorize refuses ${how} as if the key were not there, and sees who asks for what`, async (t) => {
-    const seen: string[] = []
-    const { connect } = await startServer(t, {
-      keyStore: storeOf(P256),
-      authorize: (request, operation) => {
-        seen.push(
-          `${request.client.chain[0]?.subject} ${request.skiHex} ${operation.code} ${request.serverName}`,
-        )
-        return request.serverName === 'allowed.example' || verdict
-      },
-    })
-    const client = await connect()
-    const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
-    assert.equal(errorByte(await client.ask(1, { ...ask, serverName: text('other.example') })), 2)
-    assert.equal(errorByte(await client.ask(2, { ...ask, serverName: text('allowed.example') })), undefined)
-    assert.equal(errorByte(await client.ask(3, { opcode: OPCODES.OpPing.code })), undefined)
-    assert.deepEqual(seen, [
-      `CN=edge one ${P256.ski.toHex()} 21 other.example`,
-      `CN=edge one ${P256.ski.toHex()} 21 allowed.example`,
-    ])
-  })
-}
-
-for (const hook of ['allow', 'authorize'] as const) {
-  test(`${hook} that throws refuses, and the connection goes on`, async (t) => {
-    const fail = (): never => {
+test('denial is asked about sealing too, and denies if it throws', async (t) => {
+  const { connect } = await startServer(t, {
+    keyStore: storeOf(P256),
+    sealing: new SealingKeys({ secrets: [new Uint8Array(32)], rotationSeconds: 60, keptRotations: 1 }),
+    denial: () => {
       throw new Error('no policy')
-    }
-    const client = await (await startServer(t, { keyStore: storeOf(P256), [hook]: fail })).connect()
-    const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
-    assert.equal(errorByte(await client.ask(1, ask)), 8)
-    assert.equal(errorByte(await client.ask(2, { opcode: OPCODES.OpPing.code })), undefined)
+    },
   })
-}
+  const client = await connect()
+  const ask = { opcode: OPCODES.OpECDSASignSHA256.code, payload: new Uint8Array(32), ski: P256.ski }
+  assert.equal(errorByte(await client.ask(1, ask)), 2)
+  assert.equal(errorByte(await client.ask(2, { opcode: OPCODES.OpSeal.code, payload: text('x') })), 2)
+  assert.equal(errorByte(await client.ask(3, { opcode: OPCODES.OpPing.code })), undefined)
+})
 
 test('the line of a key request names the key, found or not', async (t) => {
   const { connect, log } = await startServer(t, { keyStore: storeOf(P256) })
