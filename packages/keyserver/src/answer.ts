@@ -40,8 +40,9 @@ export type Denial = (question: KeyUseQuestion) => string | undefined
 
 /** What seals and unseals for clients: {@link SealingKeys}. */
 export interface Sealing {
-  seal(content: Uint8Array): Uint8Array
-  unseal(sealed: Uint8Array): Unsealed
+  /** Undefined: not offered at the moment. */
+  seal(content: Uint8Array): Uint8Array | undefined
+  unseal(sealed: Uint8Array): Unsealed | undefined
 }
 
 export interface Success {
@@ -136,13 +137,17 @@ function sealing(
   operation: ServiceOpcodeRow,
   { sealing: keys, denial }: AnswerOptions,
 ): Answer {
-  if (keys === undefined) return failure('ERR_KEYLESS_INTERNAL', 'no secret for sealing is configured')
+  const notOffered = failure('ERR_KEYLESS_INTERNAL', 'no secret for sealing is configured')
+  if (keys === undefined) return notOffered
   const refusal = denialOf(denial, { request, operation, key: undefined })
   if (refusal !== undefined) return refusal
   const input = request.operation.payload ?? NO_BYTES
-  if (operation.kind === 'seal')
-    return { opcode: OPCODES.OpResponse.code, payload: keys.seal(input), isSecret: false }
+  if (operation.kind === 'seal') {
+    const payload = keys.seal(input)
+    return payload === undefined ? notOffered : { opcode: OPCODES.OpResponse.code, payload, isSecret: false }
+  }
   const content = keys.unseal(input)
+  if (content === undefined) return notOffered
   if (content === 'expired') return failure('ERR_KEYLESS_SEALING_KEY_EXPIRED', 'sealed with a retired key')
   if (content === 'invalid') return failure('ERR_KEYLESS_CRYPTOGRAPHY', 'not something that was sealed here')
   return { opcode: OPCODES.OpResponse.code, payload: content, isSecret: true }

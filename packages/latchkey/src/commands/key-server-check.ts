@@ -3,10 +3,11 @@ import { X509Certificate } from 'node:crypto'
 import { openFileStore, type PrivateKey } from '@latchkey/keys'
 import { createKeyServer } from '@latchkey/keyserver'
 import { loadEnrolmentConfig } from '../config/enrolment-config.ts'
-import { loadKeyServerConfig } from '../config/key-server-config.ts'
+import { type KeyServerConfig, loadKeyServerConfig } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
 import type { Console } from '../process/console.ts'
+import { KeyServerRules } from '../serving/key-server-rules.ts'
 import type { KeyServerCommand } from './key-server.ts'
 
 /** Prints what would be served. @throws what the configuration and the keys throw: the same errors as at a start. */
@@ -20,9 +21,12 @@ export async function checkKeyServer(
   const warnings = [...loadEnrolmentConfig(sources).warnings, ...config.warnings]
   for (const warning of warnings) logger.warning(warning)
   await using keyStore = await openFileStore(config.stores, { logger })
+  const rules = new KeyServerRules(config, { logger, processes: config.workers })
+  rules.report(keyStore.list())
   // Made and never told to listen: it reads the certificate and the CAs as it would for clients.
   await using _server = createKeyServer({
     ...config.tls,
+    ...rules.hooks,
     keyStore,
     logger,
     now: () => new Date(config.now()),
@@ -36,10 +40,17 @@ export async function checkKeyServer(
     `certificate    ${subject?.replaceAll('\n', ', ') ?? 'no subject'}, until ${validToDate.toISOString().slice(0, 10)}`,
     `keys           ${keys.length}`,
     ...keys,
+    `policy         ${policyLine(config)}`,
     'The key server can start.',
   ]
   out(`${lines.join('\n')}\n`)
   return EXIT.ok
+}
+
+function policyLine({ policy }: KeyServerConfig): string {
+  if (policy === undefined) return 'none: every client may use every key'
+  const { length } = policy.rules
+  return length === 0 ? 'denies everything' : `${length} ${length === 1 ? 'rule' : 'rules'}`
 }
 
 function keyLine({ ski, keyType, publicKey, source }: PrivateKey): string {

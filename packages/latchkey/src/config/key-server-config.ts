@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { type LogLevel, parseLogLevel } from '@latchkey/core'
 import type { FileStoreEntry } from '@latchkey/keys'
-import type { Limits } from '@latchkey/keyserver'
+import type { Limits, Policy } from '@latchkey/keyserver'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
 import { firstCertificate } from './certificate-checks.ts'
@@ -18,6 +18,8 @@ import {
   type KeyServerSettingName,
 } from './key-server-settings.ts'
 import { privateKeyStores } from './key-stores.ts'
+import { readPolicyFile } from './policy-file.ts'
+import { readSealSecrets } from './seal-secrets.ts'
 import { nearestName } from './nearest-name.ts'
 import { readConfigFile } from './read-config-file.ts'
 import { readServerPair } from './server-pair.ts'
@@ -37,6 +39,8 @@ import type { SettingPath, YamlFile } from './yaml-file.ts'
 
 /** Where gokeyless looks, in this order; only the first that exists is read. */
 const SEARCH_PATH = ['gokeyless.yaml', '/etc/keyless/gokeyless.yaml']
+
+const DAY_MS = 24 * 3_600_000
 
 export interface KeyServerConfig {
   /** The file that was read, if any. */
@@ -62,9 +66,18 @@ export interface KeyServerConfig {
   readonly metrics: { readonly host: string; readonly port: number; readonly totalTwins: boolean }
   /** Undefined: off. */
   readonly tracing: { readonly endpoint: string | undefined; readonly sampleRate: number } | undefined
+  /** Undefined: every client may use every key. */
+  readonly policy: Policy | undefined
+  /** Undefined: seal and unseal are not offered. */
+  readonly sealing: SealingSettings | undefined
   readonly pidFile: string | undefined
   /** What an operator should know though it is no error. */
   readonly warnings: readonly string[]
+}
+
+export interface SealingSettings {
+  readonly secrets: readonly Uint8Array[]
+  readonly rotationSeconds: number
 }
 
 export interface KeyServerSources {
@@ -102,6 +115,9 @@ export const KEY_SERVER_SCHEMA = z.object({
   auth_key: filePath,
   cloudflare_ca_cert: filePath,
   private_key_stores: privateKeyStores,
+  policy_file: filePath.optional(),
+  seal_secret_file: filePath.optional(),
+  seal_rotation: duration('a duration of a minute to a month, such as 24h', 31 * DAY_MS, 60_000),
   pid_file: filePath.optional(),
   sign_timeout: duration('a duration such as 250ms or 2s; 0 for the usual one', MAX_SIGN_TIMEOUT_MS),
   sign_retry_count: wholeNumber('a number of tries, 0 to 10', 0, 10),
@@ -125,6 +141,7 @@ const DEFAULTS = {
   auth_key: 'server-key.pem',
   cloudflare_ca_cert: 'keyless_cacert.pem',
   private_key_stores: [],
+  seal_rotation: '24h',
   sign_timeout: '0',
   sign_retry_count: 0,
   ...ENROLMENT_DEFAULTS,
@@ -166,6 +183,15 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
     tracing: settings.tracing_enabled
       ? { endpoint: collectorUrl(settings.tracing_address), sampleRate: settings.tracing_sample_rate }
       : undefined,
+    policy:
+      settings.policy_file === undefined ? undefined : readPolicyFile(resolve(cwd, settings.policy_file)),
+    sealing:
+      settings.seal_secret_file === undefined
+        ? undefined
+        : {
+            secrets: readSealSecrets(settings.seal_secret_file, cwd, placeOf(['seal_secret_file'])),
+            rotationSeconds: settings.seal_rotation / 1000,
+          },
     pidFile: settings.pid_file === undefined ? undefined : resolve(cwd, settings.pid_file),
     warnings: [
       ...merged.warnings,

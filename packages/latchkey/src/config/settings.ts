@@ -60,10 +60,10 @@ export const share = setting('a number from 0 to 1', (value) => {
 })
 
 /** In whole milliseconds. */
-export const duration = (expected: string, mostMs: number) =>
+export const duration = (expected: string, mostMs: number, leastMs = 0) =>
   setting(expected, (value) => {
     const ms = typeof value === 'string' || value === 0 ? parseDuration(String(value)) : undefined
-    return ms !== undefined && ms <= mostMs ? Math.ceil(ms) : undefined
+    return ms !== undefined && ms <= mostMs && ms >= leastMs ? Math.ceil(ms) : undefined
   })
 
 /** Text is accepted, as the environment has nothing else; a flag without a value is true. */

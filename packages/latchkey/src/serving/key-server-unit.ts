@@ -5,6 +5,7 @@ import { type FileStore, openFileStore, type ReloadSummary, type Share } from '@
 import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
+import { KeyServerRules } from './key-server-rules.ts'
 import { type KeyServerMonitoring, monitorKeyServer } from './key-server-status.ts'
 import { type KeyServerTracing, traceKeyServer } from './key-server-tracing.ts'
 
@@ -28,10 +29,13 @@ export interface KeyServerUnitOptions {
   readonly loadLogger?: Logger
   /** Which of the processes with the same keys this is. */
   readonly share?: Share
+  /** Processes that serve beside each other, this one included. Default: 1. */
+  readonly processes?: number
 }
 
 interface Parts {
   readonly keyStore: FileStore
+  readonly rules: KeyServerRules
   readonly server: KeyServer
   readonly monitoring: KeyServerMonitoring
   readonly tracing: KeyServerTracing | undefined
@@ -39,12 +43,14 @@ interface Parts {
 
 export class KeyServerUnit implements AsyncDisposable {
   readonly #keyStore: FileStore
+  readonly #rules: KeyServerRules
   readonly #server: KeyServer
   readonly #monitoring: KeyServerMonitoring
   readonly #tracing: KeyServerTracing | undefined
 
-  private constructor({ keyStore, server, monitoring, tracing }: Parts) {
+  private constructor({ keyStore, rules, server, monitoring, tracing }: Parts) {
     this.#keyStore = keyStore
+    this.#rules = rules
     this.#server = server
     this.#monitoring = monitoring
     this.#tracing = tracing
@@ -52,14 +58,17 @@ export class KeyServerUnit implements AsyncDisposable {
 
   /** @throws what the keys and certificates throw. */
   static async open(options: KeyServerUnitOptions): Promise<KeyServerUnit> {
-    const { config, logger, loadLogger = logger, share } = options
+    const { config, logger, loadLogger = logger, share, processes = 1 } = options
     await using stack = new AsyncDisposableStack()
     const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger, share }))
     const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size))
     const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))
+    const rules = new KeyServerRules(config, { logger: loadLogger, processes })
+    rules.report(keyStore.list())
     const server = stack.use(
       createKeyServer({
         ...config.tls,
+        ...rules.hooks,
         keyStore,
         logger,
         limits: config.limits,
@@ -71,7 +80,7 @@ export class KeyServerUnit implements AsyncDisposable {
     )
     monitoring.watch(server)
     stack.move()
-    return new KeyServerUnit({ keyStore, server, monitoring, tracing })
+    return new KeyServerUnit({ keyStore, rules, server, monitoring, tracing })
   }
 
   /** @throws {KeyServerError} ERR_KEYSERVER_LISTEN */
@@ -88,11 +97,14 @@ export class KeyServerUnit implements AsyncDisposable {
 
   /** Loads everything `next` names. @throws what the keys throw; nothing has changed then. */
   async prepareReload(next: KeyServerConfig): Promise<PreparedUnit> {
+    const putRules = this.#rules.prepare(next)
     const keys = await this.#keyStore.prepareReload()
     return {
       commit: () => {
         this.#server.reload(next.tls) // throws before it changes anything
         const summary = keys.commit()
+        putRules()
+        this.#rules.report(this.#keyStore.list())
         this.#monitoring.certificatesLoaded(next)
         return summary
       },
