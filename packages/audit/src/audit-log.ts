@@ -79,6 +79,7 @@ export class AuditLog implements Disposable {
   /** Records that had to be taken back since one was written. */
   #unwritten = 0
   #records = 0
+  #unwrittenInAll = 0
   #failure: string | undefined
   /** Something of a failed write may stand behind the last whole record. */
   #isTorn = false
@@ -122,6 +123,11 @@ export class AuditLog implements Disposable {
     return this.#records
   }
 
+  /** Records of this process that could not be. */
+  get unwritten(): number {
+    return this.#unwrittenInAll
+  }
+
   /** The hash of the last record that was written, which vouches for all before it. */
   get head(): string {
     return this.#committed.head
@@ -161,6 +167,12 @@ export class AuditLog implements Disposable {
     this.#unwritten = 0
     this.#failure = undefined
     return true
+  }
+
+  /** After a failure: writes how many records were lost, if there is room for that now. */
+  retry(): boolean {
+    if (!this.isHealthy && this.#filled === 0) this.#begin()
+    return this.commit()
   }
 
   close(): void {
@@ -225,6 +237,7 @@ export class AuditLog implements Disposable {
   #takeBack(error: Error, count: number): void {
     this.#failure = error.message
     this.#unwritten += count
+    this.#unwrittenInAll += count
     this.#filled = 0
     this.#seq = this.#committed.seq
     this.#head = this.#committed.head

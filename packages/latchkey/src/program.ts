@@ -14,6 +14,7 @@ Examples:
   latchkey demo                                  see it work in a minute, nothing to set up
   latchkey keyserver -c /etc/keyless/gokeyless.yaml
   latchkey edge -c latchkey-edge.yaml
+  latchkey audit verify /var/log/latchkey/audit
   latchkey help edge
 
 Exit codes: 0 done, 1 misconfigured or failed, 2 the command line is not understood.
@@ -48,6 +49,19 @@ Examples:
   latchkey edge -c /etc/latchkey/edge.yaml --port 443 --listen-address ::
 
 Signals: SIGHUP reads hosts and certificates again, SIGTERM finishes what is under way and ends.
+`
+
+const AUDIT_HELP = `
+Reads the audit log of a key server (its setting audit_dir) and proves that no record was changed, removed, added or put
+elsewhere, or names the first place of each chain where one was. That the end was cut off only a hash from before can
+show: keep the head that is printed in another place, and give it with --expect-head.
+
+Examples:
+  latchkey audit verify /var/log/latchkey/audit
+  latchkey audit verify audit-0.000007.log              one file, by itself
+  latchkey audit verify /var/log/latchkey/audit --expect-head 5f70bf18…
+
+Exit codes: 0 proven, 1 not proven or not readable.
 `
 
 const DEMO_HELP = `
@@ -94,6 +108,7 @@ function createProgram(console: Console, done: (code: ExitCode) => void): Comman
   addKeyServer(program, console, done)
   addKeyServerWorker(program, console, done)
   addEdge(program, console, done)
+  addAudit(program, console, done)
   addDemo(program, console, done)
   return program
 }
@@ -205,6 +220,25 @@ function addEdge(program: Command, console: Console, done: Done): void {
       const { runEdge } = await import('./commands/edge.ts')
       done(await runEdge({ configFile, flags, logFormat }, console))
     })
+}
+
+function addAudit(program: Command, console: Console, done: Done): void {
+  program
+    .command('audit')
+    .summary('prove the audit log of a key server')
+    .description('Proves the audit log of a key server, or names what was changed.')
+    .command('verify')
+    .summary('prove audit logs, or name the first break')
+    .description('Proves audit logs, or names the first break of each.')
+    .argument('<path...>', 'directories, or files of one chain')
+    .option('--expect-head <hash...>', 'hashes that were heads before: each must be in a chain')
+    .addHelpText('after', AUDIT_HELP)
+    .action(
+      async (paths: readonly string[], { expectHead = [] }: { readonly expectHead?: readonly string[] }) => {
+        const { verifyAuditLogs } = await import('./commands/audit-verify.ts')
+        done(verifyAuditLogs({ paths, expectHeads: expectHead }, console))
+      },
+    )
 }
 
 function addDemo(program: Command, console: Console, done: Done): void {

@@ -64,7 +64,7 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     )
     if (isOtherwiseChanged(config, next)) {
       logger.warning(
-        'SIGHUP: listen_*, port, metrics_*, tracing_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
+        'SIGHUP: listen_*, port, metrics_*, tracing_*, audit_*, sign_*, loglevel, pid_file, workers and the list of stores take effect with the next start',
       )
     }
   }
@@ -137,6 +137,7 @@ function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): bo
       listenSocket,
       metrics,
       tracing,
+      audit,
       logLevel,
       pidFile,
       stores,
@@ -145,7 +146,7 @@ function isOtherwiseChanged(before: KeyServerConfig, after: KeyServerConfig): bo
       signRetries,
     } = config
     const others = [listenSocket, logLevel, pidFile, stores, workers, limits, signRetries]
-    return JSON.stringify([listen, metrics, tracing ?? 'off', ...others])
+    return JSON.stringify([listen, metrics, tracing ?? 'off', audit ?? 'off', ...others])
   }
   return fixed(before) !== fixed(after)
 }

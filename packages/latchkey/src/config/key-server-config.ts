@@ -7,6 +7,7 @@ import type { FileStoreEntry } from '@latchkey/keys'
 import type { Limits, Policy } from '@latchkey/keyserver'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
+import { AUDIT_DEFAULTS, AUDIT_SCHEMA, type AuditConfig, auditConfig } from './audit-settings.ts'
 import { firstCertificate } from './certificate-checks.ts'
 import { ConfigError } from './config-error.ts'
 import { certificateHint, ENROLMENT_DEFAULTS, ENROLMENT_SCHEMA } from './enrolment-settings.ts'
@@ -70,6 +71,8 @@ export interface KeyServerConfig {
   readonly policy: Policy | undefined
   /** Undefined: seal and unseal are not offered. */
   readonly sealing: SealingSettings | undefined
+  /** Undefined: off. */
+  readonly audit: AuditConfig | undefined
   readonly pidFile: string | undefined
   /** What an operator should know though it is no error. */
   readonly warnings: readonly string[]
@@ -121,6 +124,7 @@ export const KEY_SERVER_SCHEMA = z.object({
   pid_file: filePath.optional(),
   sign_timeout: duration('a duration such as 250ms or 2s; 0 for the usual one', MAX_SIGN_TIMEOUT_MS),
   sign_retry_count: wholeNumber('a number of tries, 0 to 10', 0, 10),
+  ...AUDIT_SCHEMA,
   ...ENROLMENT_SCHEMA,
 })
 
@@ -144,6 +148,7 @@ const DEFAULTS = {
   seal_rotation: '24h',
   sign_timeout: '0',
   sign_retry_count: 0,
+  ...AUDIT_DEFAULTS,
   ...ENROLMENT_DEFAULTS,
 }
 
@@ -192,6 +197,7 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
             secrets: readSealSecrets(settings.seal_secret_file, cwd, placeOf(['seal_secret_file'])),
             rotationSeconds: settings.seal_rotation / 1000,
           },
+    audit: auditConfig(settings, cwd),
     pidFile: settings.pid_file === undefined ? undefined : resolve(cwd, settings.pid_file),
     warnings: [
       ...merged.warnings,

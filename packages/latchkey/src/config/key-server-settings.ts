@@ -78,6 +78,17 @@ export const KEY_SERVER_SETTINGS = {
   },
   sign_timeout: { argument: 'duration', help: 'time for one key operation, such as 2s (default 10s)' },
   sign_retry_count: { argument: 'count', help: 'how often a failed signature is tried again (default 0)' },
+  audit_dir: { argument: 'dir', help: 'record each key use in files of this directory (default: no record)' },
+  audit_max_file_bytes: { argument: 'bytes', help: 'size at which the next file begins (default 67108864)' },
+  audit_max_files: { argument: 'count', help: 'files a process; the oldest are removed (default 64)' },
+  audit_fsync: {
+    argument: 'when',
+    help: 'never, or commit: brought to the disk before a reply (default never)',
+  },
+  audit_on_failure: {
+    argument: 'what',
+    help: 'key uses that cannot be recorded: refuse or continue (default refuse)',
+  },
 } as const satisfies Record<string, SettingRow>
 
 export type KeyServerSettingName = keyof typeof KEY_SERVER_SETTINGS

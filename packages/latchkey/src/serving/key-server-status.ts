@@ -4,6 +4,7 @@ import { type KeyServer, KeyServerMetrics } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import { observeProcess } from '../process/process-metrics.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
+import type { KeyServerAudit } from './key-server-audit.ts'
 
 export interface KeyServerMonitoring extends Disposable {
   readonly metrics: KeyServerMetrics
@@ -18,7 +19,11 @@ export interface KeyServerMonitoring extends Disposable {
 }
 
 /** @param keyCount of keys that are loaded at the moment. */
-export function monitorKeyServer(config: KeyServerConfig, keyCount: () => number): KeyServerMonitoring {
+export function monitorKeyServer(
+  config: KeyServerConfig,
+  keyCount: () => number,
+  audit?: KeyServerAudit,
+): KeyServerMonitoring {
   const registry = new MetricRegistry()
   const metrics = new KeyServerMetrics(registry)
   const process = observeProcess(registry)
@@ -27,6 +32,7 @@ export function monitorKeyServer(config: KeyServerConfig, keyCount: () => number
     merge: 'max',
   })
   registry.beforeSnapshot(() => keys.set(keys.series(), keyCount()))
+  if (audit !== undefined) countRecords(audit, registry)
   const refused = registry.counter('latchkey_metric_series_refused_total', {
     help: 'Label sets that were asked for beyond the limit of a metric and are not shown.',
   })
@@ -51,9 +57,23 @@ export function monitorKeyServer(config: KeyServerConfig, keyCount: () => number
         { name: 'certificate', isMet: isCertificateValid },
         { name: 'listening', isMet: isListening },
         { name: 'not_draining', isMet: !isClosing },
+        ...(audit === undefined ? [] : [{ name: 'audit', isMet: audit.isHealthy() }]),
       ]
       return { metrics: registry.snapshot(), conditions }
     },
     [Symbol.dispose]: () => process[Symbol.dispose](),
   }
+}
+
+function countRecords(audit: KeyServerAudit, registry: MetricRegistry): void {
+  const records = registry.counter('latchkey_audit_records_total', {
+    help: 'Records that were written to the audit log.',
+  })
+  const unwritten = registry.counter('latchkey_audit_unwritten_total', {
+    help: 'Records that could not be written to the audit log.',
+  })
+  registry.beforeSnapshot(() => {
+    records.setTotal(records.series(), audit.counts.records)
+    unwritten.setTotal(unwritten.series(), audit.counts.unwritten)
+  })
 }

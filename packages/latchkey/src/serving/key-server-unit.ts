@@ -5,6 +5,7 @@ import { type FileStore, openFileStore, type ReloadSummary, type Share } from '@
 import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
+import { auditKeyServer, type KeyServerAudit } from './key-server-audit.ts'
 import { KeyServerRules } from './key-server-rules.ts'
 import { type KeyServerMonitoring, monitorKeyServer } from './key-server-status.ts'
 import { type KeyServerTracing, traceKeyServer } from './key-server-tracing.ts'
@@ -31,6 +32,8 @@ export interface KeyServerUnitOptions {
   readonly share?: Share
   /** Processes that serve beside each other, this one included. Default: 1. */
   readonly processes?: number
+  /** Which of the processes of a key server this is, from 0. Default: 0. */
+  readonly index?: number
 }
 
 interface Parts {
@@ -39,6 +42,7 @@ interface Parts {
   readonly server: KeyServer
   readonly monitoring: KeyServerMonitoring
   readonly tracing: KeyServerTracing | undefined
+  readonly audit: KeyServerAudit | undefined
 }
 
 export class KeyServerUnit implements AsyncDisposable {
@@ -47,21 +51,24 @@ export class KeyServerUnit implements AsyncDisposable {
   readonly #server: KeyServer
   readonly #monitoring: KeyServerMonitoring
   readonly #tracing: KeyServerTracing | undefined
+  readonly #audit: KeyServerAudit | undefined
 
-  private constructor({ keyStore, rules, server, monitoring, tracing }: Parts) {
+  private constructor({ keyStore, rules, server, monitoring, tracing, audit }: Parts) {
     this.#keyStore = keyStore
     this.#rules = rules
     this.#server = server
     this.#monitoring = monitoring
     this.#tracing = tracing
+    this.#audit = audit
   }
 
   /** @throws what the keys and certificates throw. */
   static async open(options: KeyServerUnitOptions): Promise<KeyServerUnit> {
-    const { config, logger, loadLogger = logger, share, processes = 1 } = options
+    const { config, logger, loadLogger = logger, share, processes = 1, index = 0 } = options
     await using stack = new AsyncDisposableStack()
     const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger, share }))
-    const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size))
+    const audit = stack.use(auditKeyServer(config.audit, { index, logger, now: Date.now }))
+    const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size, audit))
     const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))
     const rules = new KeyServerRules(config, { logger: loadLogger, processes })
     rules.report(keyStore.list())
@@ -76,11 +83,12 @@ export class KeyServerUnit implements AsyncDisposable {
         now: () => new Date(config.now()),
         observer: monitoring.metrics,
         tracer: tracing?.requests,
+        audit,
       }),
     )
     monitoring.watch(server)
     stack.move()
-    return new KeyServerUnit({ keyStore, rules, server, monitoring, tracing })
+    return new KeyServerUnit({ keyStore, rules, server, monitoring, tracing, audit })
   }
 
   /** @throws {KeyServerError} ERR_KEYSERVER_LISTEN */
@@ -106,6 +114,7 @@ export class KeyServerUnit implements AsyncDisposable {
         putRules()
         this.#rules.report(this.#keyStore.list())
         this.#monitoring.certificatesLoaded(next)
+        this.#audit?.event({ event: 'reload', ...summary })
         return summary
       },
       [Symbol.dispose]: () => keys[Symbol.dispose](),
@@ -121,6 +130,7 @@ export class KeyServerUnit implements AsyncDisposable {
     await this.#server[Symbol.asyncDispose]()
     await this.#tracing?.[Symbol.asyncDispose]()
     this.#monitoring[Symbol.dispose]()
+    this.#audit?.[Symbol.dispose]()
     await this.#keyStore[Symbol.asyncDispose]()
   }
 }

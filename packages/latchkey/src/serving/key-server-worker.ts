@@ -61,7 +61,7 @@ async function serve(
   // All that start together prove each other's keys; who starts alone proves its own.
   const share = isLate ? { index: 0, count: 1 } : { index, count }
   const askedToEnd = untilAskedToEnd({ logger: loadLogger, reload: undefined })
-  await using unit = await KeyServerUnit.open({ config, logger, loadLogger, share, processes: count })
+  await using unit = await KeyServerUnit.open({ config, logger, loadLogger, share, processes: count, index })
   isHeard = false
   const address = await unit.listen(config)
   isHeard = true
