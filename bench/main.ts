@@ -2,6 +2,7 @@
 // machine whose speed drifts does not decide.
 import { edgeBulk } from './edge-bulk.ts'
 import { keyServerRates, load10k, pingUnderRsa } from './key-server.ts'
+import { keyServerAudit } from './key-server-audit.ts'
 import { keylessFull } from './keyless-full.ts'
 import { signDigest } from './sign-digest.ts'
 import { type Bench, printResults, type Result, writeResults } from './support/report.ts'
@@ -22,6 +23,7 @@ const BENCHES: readonly (Bench & { readonly ids?: readonly string[] })[] = [
   ...keyServerRates,
   pingUnderRsa,
   load10k,
+  keyServerAudit,
 ]
 
 const wanted = process.argv.slice(2)
