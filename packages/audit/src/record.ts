@@ -26,7 +26,10 @@ export class AuditedClient {
   }
 }
 
-/** Nothing in it is secret: no digest, no signature, no plaintext. An empty string is left out of the record. */
+/**
+ * Nothing in it is secret: no digest, no signature, no plaintext. An empty string is left out of the record. What a peer
+ * chooses are `serverName` and `requestId`; the others are taken as they are, so they must be plain ASCII.
+ */
 export interface KeyUse {
   readonly client: AuditedClient
   /** Of the end client, if the client told it. */
@@ -51,7 +54,11 @@ export interface AuditEvent {
 
 /** Members of a record, each with its comma before it. */
 export function keyUseJson(use: KeyUse): string {
-  return `${use.client.json}${member('client_ip', use.clientIp)}${member('ski', use.ski)}${member('operation', use.operation)}${member('sni', use.serverName)}${member('request_id', use.requestId)}${use.isScoped ? ',"scoped":true' : ''},"outcome":"${use.outcome}"${member('reason', use.reason)}`
+  const { client, clientIp, ski, operation, serverName, requestId, isScoped, outcome, reason } = use
+  const address = clientIp === '' ? '' : `,"client_ip":"${clientIp}"`
+  const key = ski === '' ? '' : `,"ski":"${ski}"`
+  const why = reason === '' ? '' : `,"reason":"${reason}"`
+  return `${client.json}${address}${key},"operation":"${operation}"${member('sni', serverName)}${member('request_id', requestId)}${isScoped ? ',"scoped":true' : ''},"outcome":"${outcome}"${why}`
 }
 
 export function eventJson(event: AuditEvent): string {

@@ -33,6 +33,11 @@ export class KeyRequest {
     return this.#requestId
   }
 
+  /** The same if the client gave it or a log line has it; else empty: a random one would lead nowhere. */
+  get saidRequestId(): string {
+    return this.#requestId ?? ''
+  }
+
   /** A signature of which the client shows what is signed: the payload is no digest. */
   get isScoped(): boolean {
     return this.client.knowsScopes && this.operation.extra !== undefined

@@ -63,7 +63,7 @@ export class KeyServerAudit implements AuditTrail, Disposable {
       ski: request.skiHex,
       operation: request.opcodeName,
       serverName: request.serverName,
-      requestId: request.requestId,
+      requestId: request.saidRequestId,
       isScoped: request.isScoped,
       outcome,
       reason,
