@@ -16,11 +16,15 @@ export interface Site {
 }
 
 export interface System extends AsyncDisposable {
+  /** Where all of them run. */
+  readonly folder: string
   readonly caFile: string
   readonly caPem: string
   readonly sites: readonly Site[]
   readonly edge: Child
   readonly edgePort: number
+  /** What the edge proves to the key server that it is, and whoever steals it. PEM. */
+  readonly edgeIdentity: { readonly ca: string; readonly cert: string; readonly key: string }
   keyServer: Child
   readonly keyServerPort: number
   /** Ends the key server without a word, as a crash does. */
@@ -32,10 +36,19 @@ export interface System extends AsyncDisposable {
 export interface SystemOptions {
   readonly keyAlgorithms: readonly KeyAlgorithm[]
   readonly origin: RequestListener
+  /** More lines of the key server's configuration. */
+  readonly keyServerSettings?: string
+  /** More files beside it, by name. */
+  readonly files?: Readonly<Record<string, string>>
 }
 
 /** `<algorithm>.site.test` for each algorithm, all behind one edge, keys at one key server. */
-export async function startSystem({ keyAlgorithms, origin }: SystemOptions): Promise<System> {
+export async function startSystem({
+  keyAlgorithms,
+  origin,
+  keyServerSettings = '',
+  files = {},
+}: SystemOptions): Promise<System> {
   const stack = new AsyncDisposableStack()
   try {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-test-'))
@@ -72,6 +85,8 @@ export async function startSystem({ keyAlgorithms, origin }: SystemOptions): Pro
     file('client.pem', client.chainPem)
     file('client-key.pem', client.privateKeyPem)
 
+    for (const [name, text] of Object.entries(files)) file(name, text)
+
     const originServer = createServer(origin)
     originServer.listen(0, '127.0.0.1')
     await new Promise((resolve) => originServer.once('listening', resolve))
@@ -83,7 +98,7 @@ export async function startSystem({ keyAlgorithms, origin }: SystemOptions): Pro
     const run = (name: string, args: readonly string[]): Child =>
       stack.use(new Child({ name, args, cwd: folder, env: process.env }))
     const runKeyServer = (port: number): Child => {
-      file('gokeyless.yaml', keyServerYaml(port))
+      file('gokeyless.yaml', keyServerYaml(port) + keyServerSettings)
       return run('key server', ['keyserver'])
     }
     const listening = async (child: Child): Promise<number> =>
@@ -94,11 +109,13 @@ export async function startSystem({ keyAlgorithms, origin }: SystemOptions): Pro
     file('latchkey-edge.yaml', edgeYaml(sites, keyServerPort, (originServer.address() as AddressInfo).port))
     const edge = run('edge', ['edge'])
     const system: System = {
+      folder,
       caFile,
       caPem: publicCa.certificatePem,
       sites,
       edge,
       edgePort: await listening(edge),
+      edgeIdentity: { ca: linkCa.certificatePem, cert: client.chainPem, key: client.privateKeyPem },
       keyServer,
       keyServerPort,
       async killKeyServer() {

@@ -137,7 +137,7 @@ export function firstThatAnswers(
   clock: () => number,
 ): Requester {
   return {
-    async request(operation, { signal, timeoutMs } = {}) {
+    async request(operation, { timeoutMs, ...options } = {}) {
       const end = timeoutMs === undefined ? undefined : clock() + timeoutMs
       const order = [...clients].sort((a, b) => rank(a) - rank(b))
       const last = order.length - 1
@@ -145,7 +145,7 @@ export function firstThatAnswers(
         const left = end === undefined ? undefined : end - clock()
         const share = left === undefined || index === last ? left : left / 2
         try {
-          return await client.request(operation, { signal, timeoutMs: share })
+          return await client.request(operation, { ...options, timeoutMs: share })
         } catch (error) {
           // Also where it answered "no such key": the next one may have it, and signing twice harms nobody.
           if (index === last || isOver(error)) throw error
