@@ -1,5 +1,6 @@
 // What a client certificate says: tricks with names must not make one name of another.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import { createThrowawayCa } from '@latchkey/throwaway-pki'
@@ -29,3 +30,37 @@ for (const name of [
     assert.match(spki, /^[0-9a-f]{64}$/)
   })
 }
+
+test('several units and names, alternative names of every kind', () => {
+  const made = (...options: readonly string[]): string =>
+    execFileSync(
+      'openssl',
+      [
+        ...[
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:P-256',
+          '-nodes',
+          '-keyout',
+          '/dev/null',
+        ],
+        ...['-subj', '/OU=edges/OU=spare/CN=a/CN=b+OU=third', '-multivalue-rdn', ...options],
+      ],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    )
+  const names =
+    'DNS:A.example,email:Ops@Example.com,URI:spiffe://example.com/Edge,IP:192.0.2.1,IP:2001:db8::1'
+  const identity = readClientIdentity(new X509Certificate(made('-addext', `subjectAltName=${names}`)))
+  assert.deepEqual(identity.cn, ['a', 'b'])
+  assert.deepEqual(identity.ou, ['edges', 'spare', 'third'])
+  assert.deepEqual(identity.san, [
+    'a.example',
+    'ops@example.com',
+    'spiffe://example.com/Edge',
+    'c0000201',
+    '20010db8000000000000000000000001',
+  ])
+})
