@@ -3,6 +3,7 @@
 // What was not written whole is taken back: the file is cut to its last whole record, and the chain goes on from there
 // with the next write that works. Nothing is acknowledged before its record was handed to the operating system, so a
 // process that is killed loses none that was; a loss of power may, unless `fsync` is 'commit'.
+import { hash } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -15,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { hashOf, lineOf, MAX_LINE_BYTES, NO_HASH } from './chain.ts'
+import { HASH_CHARS, MAX_LINE_BYTES, NO_HASH, sealOf } from './chain.ts'
 import { chainFile, type ChainFile, filesIn, readTail, type Tail } from './chain-files.ts'
 import { AuditError } from './errors.ts'
 import { lockChain } from './lock.ts'
@@ -64,6 +65,7 @@ export class AuditLog implements Disposable {
   readonly #options: Required<AuditLogOptions>
   readonly #lock: Disposable
   readonly #buffer = Buffer.allocUnsafeSlow(BATCH_BYTES)
+  readonly #line = Buffer.allocUnsafeSlow(HASH_CHARS + MAX_LINE_BYTES)
   #file: ChainFile
   #fd: number
   /** Of the file, up to its last whole record. */
@@ -135,7 +137,7 @@ export class AuditLog implements Disposable {
 
   /** Gathers a record. */
   record(use: KeyUse): AuditBatch {
-    return this.#add(keyUseJson(use))
+    return this.#add(keyUseJson(use), use.client.json)
   }
 
   recordEvent(event: AuditEvent): AuditBatch {
@@ -187,13 +189,13 @@ export class AuditLog implements Disposable {
     this.close()
   }
 
-  #add(members: string): AuditBatch {
+  #add(members: string, client: Uint8Array = NO_BYTES): AuditBatch {
     if (this.#filled === 0) this.#begin()
     else if (this.#filled > BATCH_BYTES - MAX_LINE_BYTES) {
       this.commit()
       this.#begin()
     }
-    this.#append(members)
+    this.#append(members, client)
     this.#gathered++
     return this.#batch
   }
@@ -208,11 +210,18 @@ export class AuditLog implements Disposable {
     if (this.#unwritten > 0) this.#append(eventJson({ event: 'unwritten', count: this.#unwritten }))
   }
 
-  #append(members: string): void {
+  /** Made where its hash needs it, behind the hash before it: as bytes, since strings of this length cost more. */
+  #append(members: string, client: Uint8Array = NO_BYTES): void {
+    const line = this.#line
     this.#seq++
-    const body = `{"seq":${this.#seq},"time":"${this.#time()}"${members}`
-    this.#head = hashOf(this.#head, body)
-    this.#filled += this.#buffer.write(lineOf(body, this.#head), this.#filled, 'latin1')
+    let end = line.write(this.#head, 0, 'latin1')
+    end += line.write(`{"seq":${this.#seq},"time":"${this.#time()}"`, end, 'latin1')
+    line.set(client, end)
+    end += client.length
+    end += line.write(members, end, 'latin1')
+    this.#head = hash('sha256', line.subarray(0, end), 'hex')
+    end += line.write(sealOf(this.#head), end, 'latin1')
+    this.#filled += line.copy(this.#buffer, this.#filled, HASH_CHARS, end)
   }
 
   #time(): string {
@@ -293,6 +302,7 @@ export class AuditLog implements Disposable {
   }
 }
 
+const NO_BYTES = new Uint8Array(0)
 const OPEN_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700

@@ -7,12 +7,13 @@
 import { hash } from 'node:crypto'
 
 /** In place of the hash of the record before the first. */
-export const NO_HASH = '0'.repeat(64)
+export const HASH_CHARS = 64
+export const NO_HASH = '0'.repeat(HASH_CHARS)
 
 const HASH_MEMBER = ',"hash":"'
 const END = '"}'
 /** From the comma to the end of the line. */
-const SEAL_CHARS = HASH_MEMBER.length + 64 + END.length
+const SEAL_CHARS = HASH_MEMBER.length + HASH_CHARS + END.length
 
 /** Longer than any line that is written: peers' strings are bounded. */
 export const MAX_LINE_BYTES = 64 * 1024
@@ -30,8 +31,9 @@ export function hashOf(previous: string, body: string): string {
   return hash('sha256', previous + body, 'hex')
 }
 
-export function lineOf(body: string, hashHex: string): string {
-  return `${body}${HASH_MEMBER}${hashHex}${END}\n`
+/** What ends the line of a record. */
+export function sealOf(hashHex: string): string {
+  return `${HASH_MEMBER}${hashHex}${END}\n`
 }
 
 /** @param line without its newline. @returns undefined if it is no record. */

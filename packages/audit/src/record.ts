@@ -5,8 +5,8 @@ export type KeyUseOutcome = 'ok' | 'denied' | 'not_found' | 'failed'
 
 /** Who asks: the part of a record that is the same for all of a connection. */
 export class AuditedClient {
-  /** Members of a record. */
-  readonly json: string
+  /** Members of a record, as bytes: copied into each. */
+  readonly json: Uint8Array
 
   constructor(client: {
     /** Common names. */
@@ -18,11 +18,12 @@ export class AuditedClient {
     /** Address and port. */
     readonly peer: string
   }) {
-    this.json =
+    const json =
       member('peer', client.peer) +
       member('client', client.names) +
       member('serial', client.serial) +
       member('certificate', client.certificate)
+    this.json = new TextEncoder().encode(json)
   }
 }
 
@@ -52,13 +53,13 @@ export interface AuditEvent {
   readonly [member: string]: string | number
 }
 
-/** Members of a record, each with its comma before it. */
+/** Members of a record after those of the client, each with its comma before it. */
 export function keyUseJson(use: KeyUse): string {
-  const { client, clientIp, ski, operation, serverName, requestId, isScoped, outcome, reason } = use
+  const { clientIp, ski, operation, serverName, requestId, isScoped, outcome, reason } = use
   const address = clientIp === '' ? '' : `,"client_ip":"${clientIp}"`
   const key = ski === '' ? '' : `,"ski":"${ski}"`
   const why = reason === '' ? '' : `,"reason":"${reason}"`
-  return `${client.json}${address}${key},"operation":"${operation}"${member('sni', serverName)}${member('request_id', requestId)}${isScoped ? ',"scoped":true' : ''},"outcome":"${outcome}"${why}`
+  return `${address}${key},"operation":"${operation}"${member('sni', serverName)}${member('request_id', requestId)}${isScoped ? ',"scoped":true' : ''},"outcome":"${outcome}"${why}`
 }
 
 export function eventJson(event: AuditEvent): string {
