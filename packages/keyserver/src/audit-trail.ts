@@ -29,8 +29,10 @@ export function isKeyUse({ operation }: KeyRequest): boolean {
   return kind === 'sign' || kind === 'decrypt' || kind === 'seal' || kind === 'unseal'
 }
 
+const OK: AuditVerdict = { outcome: 'ok', reason: '' }
+
 export function verdictOf(failure: Failure | undefined): AuditVerdict {
-  if (failure === undefined) return { outcome: 'ok', reason: '' }
+  if (failure === undefined) return OK
   const { code: reason, stage } = failure
   if (stage === 'policy') return { outcome: 'denied', reason }
   return { outcome: reason === 'ERR_KEYLESS_KEY_NOT_FOUND' ? 'not_found' : 'failed', reason }
