@@ -163,6 +163,16 @@ describe('policy engine', () => {
     assert.match(denial(engine, { by }) ?? '', /too many/)
   })
 
+  it('keeps a bounded number of decisions, and judges the same after', () => {
+    const engine = engineOf(rule({ sni: ['*.example.com'] }))
+    const by = client()
+    for (let name = 0; name < 10_000; name++) {
+      assert.equal(denial(engine, { by, sni: `${name}.example.com` }), undefined)
+    }
+    assert.match(denial(engine, { by, sni: `${'a'.repeat(300)}.example.com` }) ?? '', /too long/)
+    assert.match(denial(engine, { by, sni: 'other.example' }) ?? '', /not for the server name/)
+  })
+
   it('tells which rules fit no key, and which keys no rule', () => {
     const engine = engineOf(
       rule({ name: 'typo', keys: { ski: ['00'] } }),

@@ -96,6 +96,11 @@ describe('policy file', () => {
       'ERR_CONFIG_VALUE',
       /policy\.yaml:4.*\n.*rules\[1\]\.name\n.*another rule has/,
     ],
+    [
+      'version: 1\nscoped_only: true\nrules:\n- operations: [sign, rsa_decrypt]\n',
+      'ERR_CONFIG_VALUE',
+      /raw RSA decryption makes a signature of anything/,
+    ],
     ['version: 1\nrules: [\n', 'ERR_CONFIG_SYNTAX', /policy\.yaml/],
   ]
   for (const [yaml, code, report] of wrong) {

@@ -10,8 +10,10 @@ import { type TokenBucket, TokenBuckets } from './token-buckets.ts'
 
 /** Hashes of SHA-2 from 256 bits on; RFC 9155 has done away with the others. */
 const LEGACY_HASH = /_(?:md5_sha1|sha1|sha224)$/
-/** Names that one client asks for with one key: a fleet's, not a flood's. */
-const MAX_DECISIONS = 512
+/** Kept for one connection: names and keys of a fleet's, not of a flood. */
+const MAX_DECISIONS = 4096
+/** RFC 1035 §2.3.4; what is longer is no name, and is not kept either. */
+const MAX_NAME_CHARS = 255
 
 export interface PolicyEngineOptions {
   /** 1/n where n processes do the same: each holds its share of every rate. Default: 1. */
@@ -28,9 +30,10 @@ type Decision =
 interface ClientView {
   readonly identity: ClientIdentity | undefined
   readonly rules: readonly PolicyRule[]
-  readonly byKey: WeakMap<PrivateKey, KeyView>
+  byKey: WeakMap<PrivateKey, KeyView>
   /** Of operations without a key. */
-  readonly withoutKey: KeyView
+  withoutKey: KeyView
+  decisionCount: number
 }
 
 interface KeyView {
@@ -76,6 +79,7 @@ export class PolicyEngine {
     const client = this.#viewOf(request.client)
     const view = key === undefined ? client.withoutKey : this.#keyViewOf(client, key)
     const serverName = view.usesServerName ? request.serverName.toLowerCase() : ''
+    if (serverName.length > MAX_NAME_CHARS) return { isAllowed: false, reason: 'the server name is too long' }
     const { isScoped } = request
     const name = `${operation.code}${isScoped ? ' s ' : ' '}${serverName}`
     const known = view.decisions.get(name)
@@ -87,8 +91,8 @@ export class PolicyEngine {
           ? 'rsa_decrypt'
           : (operation.kind as PolicyOperation)
     const decision = this.#judge(client, view, { kind, isScoped, serverName, key })
-    if (view.decisions.size >= MAX_DECISIONS) view.decisions.clear()
-    view.decisions.set(name, decision)
+    if (++client.decisionCount > MAX_DECISIONS) forget(client)
+    else view.decisions.set(name, decision)
     return decision
   }
 
@@ -136,18 +140,25 @@ export class PolicyEngine {
     const identity = leaf === undefined ? undefined : readClientIdentity(leaf)
     const rules = this.#policy.rules.filter(({ clients }) => fitsClient(clients, identity))
     const withoutKey = keyView(rules.filter(({ keys }) => keys === undefined))
-    const view = { identity, rules, byKey: new WeakMap<PrivateKey, KeyView>(), withoutKey }
+    const view = { identity, rules, byKey: new WeakMap<PrivateKey, KeyView>(), withoutKey, decisionCount: 0 }
     this.#clients.set(client, view)
     return view
   }
 
-  #keyViewOf({ rules, byKey }: ClientView, key: PrivateKey): KeyView {
-    const known = byKey.get(key)
+  #keyViewOf(client: ClientView, key: PrivateKey): KeyView {
+    const known = client.byKey.get(key)
     if (known !== undefined) return known
-    const view = keyView(rules.filter(({ keys }) => fitsKey(keys, key)))
-    byKey.set(key, view)
+    const view = keyView(client.rules.filter(({ keys }) => fitsKey(keys, key)))
+    client.byKey.set(key, view)
     return view
   }
+}
+
+/** Whoever asks for more than can be kept is judged anew each time round. */
+function forget(client: ClientView): void {
+  client.byKey = new WeakMap()
+  client.withoutKey = keyView(client.withoutKey.rules)
+  client.decisionCount = 0
 }
 
 function keyView(rules: readonly PolicyRule[]): KeyView {

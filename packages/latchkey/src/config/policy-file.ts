@@ -132,6 +132,7 @@ export function readPolicyFile(file: string): Policy {
   const rules = settings.rules.map((rule, index) => {
     const made = ruleOf(rule, index, settings.scoped_only ?? false)
     checkNotEmpty(rule, index, placeOf)
+    checkScope(made, index, placeOf)
     if (names.has(made.name)) {
       throw new ConfigError('ERR_CONFIG_VALUE', {
         ...placeOf(['rules', index, 'name']),
@@ -165,6 +166,22 @@ function ruleOf(rule: RuleSettings, index: number, scopedOnly: boolean): PolicyR
 /** As much at once as in a second, unless said otherwise. */
 function rateOf(perSecond: number | undefined, burst: number | undefined): PolicyRule['clientRate'] {
   return perSecond === undefined ? undefined : { perSecond, burst: burst ?? Math.max(1, perSecond) }
+}
+
+/** Raw RSA turns any block that somebody chose into a signature: it cannot stand beside "only what I was shown". */
+function checkScope(
+  { scopedOnly, operations }: PolicyRule,
+  index: number,
+  placeOf: (path: SettingPath) => Place,
+): void {
+  if (!scopedOnly || !operations.includes('rsa_decrypt')) return
+  throw new ConfigError('ERR_CONFIG_VALUE', {
+    ...placeOf(['rules', index, 'operations']),
+    path: `rules[${index}].operations`,
+    found: 'rsa_decrypt in a rule that is scoped_only',
+    expected: 'operations without rsa_decrypt, or scoped_only: false',
+    hint: 'raw RSA decryption makes a signature of anything: give it a rule of its own, for as few keys as can be',
+  })
 }
 
 /** `clients: {}` reads as "nobody in particular" and would be anybody. */
