@@ -52,6 +52,11 @@ export class ReplyWriter {
     }, writeTimeoutMs)
   }
 
+  /** Of replies that wait for `flush`. */
+  get gatheredBytes(): number {
+    return this.#gatheredBytes
+  }
+
   get queuedBytes(): number {
     return this.#gatheredBytes + this.#socket.writableLength
   }
