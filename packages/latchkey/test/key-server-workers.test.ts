@@ -69,7 +69,9 @@ test('a worker that is killed takes only its own connections with it, and is rep
   assert.ok((await countedRequests(daemon)) >= 2 * WORKERS, 'counts of the worker that ended are lost')
   for (const client of clients) await client[Symbol.asyncDispose]()
   daemon.child.kill('SIGTERM')
-  assert.equal((await daemon.ended).code, 0)
+  const { code, err } = await daemon.ended
+  assert.equal(code, 0)
+  assert.equal(err.match(/SIGTERM: finishing/g)?.length, 1, 'said once, not by each process')
 })
 
 test('a worker that is stuck is killed and replaced', async () => {

@@ -93,6 +93,31 @@ test('process: a port in use is one line with what to do, and exit 1', async () 
   )
 })
 
+test('process: a key server that finds its port taken leaves the pid file to the one that has it', async () => {
+  using folder = folderWithCertificates()
+  folder.write('gokeyless.yaml', 'metrics_port: 0\npid_file: run.pid\nprivate_key_stores:\n- dir: keys\n')
+  await using server = start(folder, ['keyserver', '--port', '0'])
+  const [, port = ''] = await server.said(/Listening at tcp:\/\/127\.0\.0\.1:(\d+)\n/)
+  await server.said(/reachable from this machine only/)
+  await using second = start(folder, ['keyserver', '--port', port])
+  const { code, err } = await second.ended
+  assert.equal(code, 1)
+  assert.match(err, /ERR_KEYSERVER_LISTEN/)
+  assert.equal(readFileSync(join(folder.path, 'run.pid'), 'utf8'), String(server.child.pid))
+})
+
+test('process: a pid file that cannot be written stops the key server', async () => {
+  using folder = folderWithCertificates()
+  folder.write(
+    'gokeyless.yaml',
+    'port: 0\nmetrics_port: 0\npid_file: none/run.pid\nprivate_key_stores:\n- dir: keys\n',
+  )
+  await using server = start(folder, ['keyserver'])
+  const { code, err } = await server.ended
+  assert.equal(code, 1)
+  assert.match(err, /none\/run\.pid/)
+})
+
 test('process: an edge whose parent goes away ends', async () => {
   using folder = folderWithCertificates()
   writeEdgeConfig(folder)

@@ -39,7 +39,6 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   for (const warning of config.warnings) logger.warning(warning)
 
   await using serviceManager = connectServiceManager({ env, logger })
-  using _pidFile = writePidFile(config.pidFile)
   const registry = new MetricRegistry()
   const reloads = registry.counter('latchkey_reloads_total', {
     help: 'Reloads of keys, certificates and CAs.',
@@ -98,6 +97,8 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
       ? await serveInWorkers({ command, cwd, workers, listenSocket, stuckMs: watchdogMs(env), logger })
       : await serveHere({ config, logger })
   service = running
+  // Not before the port is ours: a second key server that cannot start must not take the file from the first.
+  using _pidFile = writePidFile(config.pidFile)
   const [first] = await running.statuses()
   keyCount = first?.keyCount ?? 0
   started.resolve(running)

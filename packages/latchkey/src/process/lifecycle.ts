@@ -10,7 +10,7 @@ import { fatalText } from './fatal.ts'
 const END_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 export interface DaemonLife {
-  /** Undefined: SIGHUP is left to somebody else, and does nothing here. Else what it does; it says what it did. A failure is logged and the daemon goes on as before. */
+  /** Undefined: signals are for somebody else, who says so; SIGHUP does nothing here. Else what it does; it says what it did. A failure is logged and the daemon goes on as before. */
   readonly reload: (() => Promise<void>) | undefined
   readonly logger: Logger
 }
@@ -19,15 +19,15 @@ export interface DaemonLife {
 export function untilAskedToEnd({ reload, logger }: DaemonLife): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let isEnding = false
-  const end = (reason: string): void => {
-    if (!isEnding) logger.info(`${reason}: finishing what is under way; once more ends at once`)
+  const end = (reason: string, isSaid = true): void => {
+    if (!isEnding && isSaid) logger.info(`${reason}: finishing what is under way; once more ends at once`)
     isEnding = true
     resolve()
   }
   for (const signal of END_SIGNALS) {
     process.on(signal, () => {
       if (isEnding) process.exit(128 + constants.signals[signal])
-      end(signal)
+      end(signal, reload !== undefined)
     })
   }
   process.on('disconnect', () => end('the parent process has gone'))
