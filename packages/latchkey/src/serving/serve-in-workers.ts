@@ -66,7 +66,8 @@ export async function serveInWorkers({
         await pool.ask('forget', undefined, COMMIT_MS).catch(() => {}) // who does not answer now ends anyway
         throw error
       }
-      const [summary] = await pool.ask<ReloadSummary>('commit', undefined, COMMIT_MS)
+      const summaries = await pool.ask<ReloadSummary | undefined>('commit', undefined, COMMIT_MS)
+      const summary = summaries.find((each) => each !== undefined) // a worker that started meanwhile has none
       if (summary === undefined) throw new Error('no worker is left')
       return summary
     },
