@@ -33,7 +33,23 @@ test('what a key server goes on sending after our goodbye is not kept', async (t
   assert.deepEqual([packets.length, framer.pendingChunks, framer.pendingBytes], [0, 0, 0])
 })
 
+for (const { name, bytes, why } of [
+  { name: 'without a byte: most likely our certificate', bytes: undefined, why: /client certificate/ },
+  { name: 'after an answer', bytes: REPLY, why: /closed the connection$/ },
+]) {
+  test(`a key server that ends the connection, ${name}`, async (t) => {
+    const { socket, losses } = connected(t)
+    if (bytes !== undefined) socket.push(bytes)
+    socket.push(null)
+    await turn()
+    await turn()
+    assert.equal(losses.length, 1)
+    assert.match(losses[0]?.message ?? '', why)
+  })
+}
+
 interface Connected {
+  readonly losses: readonly Error[]
   readonly socket: Duplex
   readonly connection: Connection
   readonly framer: PacketFramer
@@ -45,12 +61,13 @@ function connected(t: { after(end: () => void): void }): Connected {
   t.after(() => socket.destroy())
   const framer = new PacketFramer()
   const packets: FramedPacket[] = []
+  const losses: Error[] = []
   const handlers = {
     onPacket: (framed: FramedPacket): unknown => packets.push(framed),
     onDrain: () => {},
-    onLost: () => {},
+    onLost: (error: Error): unknown => losses.push(error),
   }
   // All that a connection wants of a TLS socket here, a stream has.
   const connection = new Connection(socket as TLSSocket, handlers, framer)
-  return { socket, connection, framer, packets }
+  return { socket, connection, framer, packets, losses }
 }

@@ -5,6 +5,10 @@ import { type FramedPacket, PacketFramer, SCOPED_SIGNING_PROTOCOL } from '@latch
 /** How long a closing connection may take for the other side's goodbye. */
 const GOODBYE_MS = 500
 
+const CLOSED = 'the key server closed the connection'
+/** In TLS 1.3 the handshake is over for a client before the server has looked at its certificate (RFC 8446 §4.4.4). */
+const CLOSED_AT_ONCE = `${CLOSED} before it had answered anything; it may not accept the client certificate, and its log says why`
+
 export interface ConnectionHandlers {
   readonly onPacket: (framed: FramedPacket) => void
   /** It takes packets again after {@link Connection.isBlocked}. */
@@ -20,6 +24,7 @@ export class Connection {
   readonly #framer: PacketFramer
   #isBlocked = false
   #isOver = false
+  #hasReceived = false
 
   /** @param framer for tests, which look at what it holds. */
   constructor(socket: TLSSocket, handlers: ConnectionHandlers, framer: PacketFramer = new PacketFramer()) {
@@ -32,7 +37,7 @@ export class Connection {
       if (!this.#isOver) handlers.onDrain()
     })
     // Nothing more can be answered once the peer has ended its half.
-    socket.on('end', () => this.fail(new Error('the key server closed the connection')))
+    socket.on('end', () => this.fail(new Error(this.#hasReceived ? CLOSED : CLOSED_AT_ONCE)))
     socket.on('error', (error) => this.fail(error))
     socket.on('close', () => this.fail(new Error('the connection was closed')))
   }
@@ -84,6 +89,7 @@ export class Connection {
   #read(chunk: Uint8Array): void {
     // Nobody takes packets any more, but a key server may go on sending until it has seen our goodbye.
     if (this.#isOver) return
+    this.#hasReceived = true
     this.#framer.push(chunk)
     // A handler may end the connection: what came behind that packet is not looked at.
     while (!this.#isOver) {
