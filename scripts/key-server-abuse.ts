@@ -3,6 +3,7 @@
 //   node scripts/key-server-abuse.ts [part of a name]
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
+import { constants, setPriority } from 'node:os'
 import { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -133,11 +134,14 @@ for (const [name, abuse] of Object.entries(ABUSES)) {
   const good = await keyServer.client()
   await good('ecdsa', GOOD)
   const [before, memoryBefore] = await peakMb(keyServer.pid, good('ecdsa', GOOD))
+  // In life the abusers have machines of their own: here they get the time that nobody else wants.
+  setPriority(constants.priority.PRIORITY_LOW)
   const running = await abuse(keyServer)
   await delay(500)
   const [during, memoryDuring] = await peakMb(keyServer.pid, good('ecdsa', GOOD))
   const { what } = running
   running.stop()
+  setPriority(constants.priority.PRIORITY_NORMAL)
   const ratio = during.p99 / before.p99
   const isGood = (ratio <= MAX_P99_RATIO || during.p99 <= GOOD_ENOUGH_MS) && during.errors === 0
   console.log(

@@ -50,6 +50,31 @@ test('a reply with a decrypted premaster secret has memory of its own, and is wi
   }
 })
 
+test('a reply that is asked for alone leaves at once, those of several that came together leave together', async (t) => {
+  const { socket, run, sent, written } = serve(t)
+  const ping = (id: number): Uint8Array => encodePacket(id, { opcode: OPCODES.OpPing.code })
+  const pong = (id: number): string => encodePong(id, new Uint8Array()).toHex()
+  socket.push(ping(1))
+  await turn()
+  run()
+  assert.equal(sent().toHex(), pong(1))
+  socket.push(Buffer.concat([ping(2), ping(3)]))
+  await turn()
+  run()
+  assert.equal(written.length, 1, 'one more look at the socket')
+  socket.push(ping(4))
+  await turn()
+  run()
+  assert.equal(sent().toHex(), [1, 2, 3, 4].map(pong).join(''))
+  assert.equal(written.length, 2)
+  // Nothing more comes: then they do not wait for it.
+  socket.push(Buffer.concat([ping(5), ping(6)]))
+  await turn()
+  run()
+  run()
+  assert.equal(written.length, 3)
+})
+
 interface Served {
   readonly socket: Duplex
   /** Gives the connection its turn: what the thread does when it is not busy with others. */

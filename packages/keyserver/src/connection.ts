@@ -130,7 +130,7 @@ export class Connection implements Worker {
     this.#isGathering = mayWait && this.#writer.gatheredBytes < GATHERED_BYTES
     if (this.#isGathering) {
       this.#regulateReading()
-      if (!hasMore) this.#context.turns.add(this)
+      if (!hasMore) this.#context.turns.addLater(this)
       return hasMore
     }
     this.#context.audit?.commit() // no reply leaves before its record is written

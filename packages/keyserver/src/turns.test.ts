@@ -93,3 +93,25 @@ test('a worker added twice runs once, one removed does not run, and without work
   assert.deepEqual(bench.order, ['a'])
   assert.equal(bench.isScheduled, false)
 })
+
+test('who is to run later runs after a look at the sockets, or when it is awakened by one', () => {
+  const bench = new Bench()
+  bench.turns.add({
+    runSlice: () => {
+      bench.order.push('first')
+      bench.turns.addLater(bench.worker('later', 1, 0.01))
+      return false
+    },
+  })
+  bench.turn()
+  assert.deepEqual(bench.order, ['first'])
+  assert.ok(bench.isScheduled)
+  bench.turn()
+  assert.deepEqual(bench.order, ['first', 'later'])
+  assert.ok(!bench.isScheduled)
+  const gone = bench.worker('gone', 1, 0.01)
+  bench.turns.addLater(gone)
+  bench.turns.remove(gone)
+  bench.turn()
+  assert.deepEqual(bench.order, ['first', 'later'])
+})

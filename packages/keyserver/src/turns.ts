@@ -25,6 +25,8 @@ export class Turns {
   /** Sets keep the order and hold nobody twice. */
   readonly #awakened = new Set<Worker>()
   readonly #busy = new Set<Worker>()
+  /** They are awake when the sockets have been looked at. */
+  readonly #later = new Set<Worker>()
   readonly #nowMs: () => number
   readonly #schedule: (run: () => void) => void
   #isScheduled = false
@@ -40,19 +42,28 @@ export class Turns {
     this.#ensureScheduled()
   }
 
+  /** Has `worker` run in the next turn, after a look at the sockets, and not in this one. */
+  addLater(worker: Worker): void {
+    this.#later.add(worker)
+    this.#ensureScheduled()
+  }
+
   remove(worker: Worker): void {
+    this.#later.delete(worker)
     this.#awakened.delete(worker)
     this.#busy.delete(worker)
   }
 
   #run(): void {
     this.#isScheduled = false
+    for (const worker of this.#later) this.#awakened.add(worker)
+    this.#later.clear()
     const end = this.#nowMs() + TURN_MS
     // On a slow machine one slice is longer than a turn: neither line may starve the other.
     this.#serve(take(this.#busy))
     this.#serve(take(this.#awakened))
     while (this.#waiting > 0 && this.#nowMs() < end) this.#serve(take(this.#awakened) ?? take(this.#busy))
-    if (this.#waiting > 0) this.#ensureScheduled()
+    if (this.#waiting > 0 || this.#later.size > 0) this.#ensureScheduled()
   }
 
   get #waiting(): number {

@@ -30,7 +30,7 @@ Examples:
   KEYLESS_PORT=12407 latchkey keyserver --log-format json
   latchkey keyserver check -c gokeyless.yaml     would it start, and with which keys? opens no port
 
-Signals: SIGHUP loads the keys again, SIGTERM finishes what is under way and ends.
+Signals: SIGHUP loads keys, certificates and policy again, SIGTERM finishes what is under way and ends.
 `
 
 const EDGE_HELP = `
