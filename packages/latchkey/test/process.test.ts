@@ -61,7 +61,12 @@ test('process: a key server writes its pid, loads a new key on SIGHUP, and ends 
 test('process: a key that cannot be loaded stops the key server, and the file is named', async () => {
   using folder = folderWithCertificates()
   folder.write('keys/bad.key', 'no key')
-  await using server = start(folder, ['keyserver', '--private_key_dirs', 'keys', '--loglevel', 'error'])
+  await using server = start(folder, [
+    'keyserver',
+    '--private_key_dirs=keys',
+    '--metrics-port=0',
+    '--loglevel=error',
+  ])
   const { code, err } = await server.ended
   assert.equal(code, 1)
   assert.match(err, /^latchkey: no private key found: .*\/keys\/bad\.key.* \(ERR_KEYS_FORMAT\)\n$/)
