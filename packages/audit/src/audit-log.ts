@@ -202,6 +202,7 @@ export class AuditLog implements Disposable {
 
   /** What has to stand before the first record of a write. */
   #begin(): void {
+    this.#readClock()
     if (this.#size >= this.#options.maxFileBytes) this.#rotate()
     if (this.#size === 0) {
       const { name, number } = this.#file
@@ -215,7 +216,7 @@ export class AuditLog implements Disposable {
     const line = this.#line
     this.#seq++
     let end = line.write(this.#head, 0, 'latin1')
-    end += line.write(`{"seq":${this.#seq},"time":"${this.#time()}"`, end, 'latin1')
+    end += line.write(`{"seq":${this.#seq},"time":"${this.#timeText}"`, end, 'latin1')
     line.set(client, end)
     end += client.length
     end += line.write(members, end, 'latin1')
@@ -224,13 +225,12 @@ export class AuditLog implements Disposable {
     this.#filled += line.copy(this.#buffer, this.#filled, HASH_CHARS, end)
   }
 
-  #time(): string {
+  /** Once for all records of a write: they are made within a millisecond or two. */
+  #readClock(): void {
     const now = this.#options.now()
-    if (now !== this.#timeMs) {
-      this.#timeMs = now
-      this.#timeText = new Date(now).toISOString()
-    }
-    return this.#timeText
+    if (now === this.#timeMs) return
+    this.#timeMs = now
+    this.#timeText = new Date(now).toISOString()
   }
 
   #write(): void {
