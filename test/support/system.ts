@@ -138,6 +138,7 @@ export async function startSystem({
 function keyServerYaml(port: number): string {
   return `port: ${port}
 metrics_port: 0
+workers: 1
 listen_address: 127.0.0.1
 auth_cert: server.pem
 auth_key: server-key.pem

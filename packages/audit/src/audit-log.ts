@@ -83,6 +83,8 @@ export class AuditLog implements Disposable {
   #records = 0
   #unwrittenInAll = 0
   #failure: string | undefined
+  /** The next file could not be made: records go on into this one, beyond its size. */
+  #rotationFailure: string | undefined
   /** Something of a failed write may stand behind the last whole record. */
   #isTorn = false
   #timeMs = Number.NaN
@@ -110,14 +112,19 @@ export class AuditLog implements Disposable {
     stack.move()
   }
 
-  /** The last write went well. */
+  /** The last write went well, and so did the last change of files. */
   get isHealthy(): boolean {
-    return this.#failure === undefined
+    return this.failure === undefined
   }
 
-  /** Why the last write failed. */
+  /** Why the last write failed, or the last change of files, after which writes go on. */
   get failure(): string | undefined {
-    return this.#failure
+    return this.#failure ?? this.#rotationFailure
+  }
+
+  /** The last write went well, whatever became of the change of files. */
+  get canWrite(): boolean {
+    return this.#failure === undefined
   }
 
   /** Records that this process has written. */
@@ -270,9 +277,10 @@ export class AuditLog implements Disposable {
     try {
       fd = openSync(next.path, OPEN_FLAGS, FILE_MODE)
     } catch (error) {
-      this.#failure = (error as Error).message
+      this.#rotationFailure = (error as Error).message
       return
     }
+    this.#rotationFailure = undefined
     closeSync(this.#fd)
     this.#fd = fd
     this.#file = next

@@ -85,7 +85,7 @@ function progressOf(
   onProgress: VerifyOptions['onProgress'],
 ): (bytes: number) => void {
   if (onProgress === undefined) return () => {}
-  const all = files.reduce((sum, { path }) => sum + statSync(path).size, 0)
+  const all = files.reduce((sum, { path }) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
   let done = 0
   return (bytes) => onProgress((done += bytes), all)
 }
@@ -110,7 +110,12 @@ class ChainReader {
     for (const file of files) {
       if (this.#break !== undefined) break
       this.#files++
-      this.#readFile(file.path)
+      try {
+        this.#readFile(file.path)
+      } catch (cause) {
+        const { code, message } = cause as NodeJS.ErrnoException
+        throw new AuditError('ERR_AUDIT_DIRECTORY', { detail: `${file.path}: ${code ?? message}`, cause })
+      }
     }
     return {
       name: this.#name,

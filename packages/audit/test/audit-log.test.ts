@@ -1,7 +1,15 @@
 // The writer: rotation, restarts, and a disk that is full.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -57,6 +65,31 @@ test('the oldest files are removed, and the rest is proven', () => {
   assert.ok(verifyAudit([directory.path]).isProven)
 })
 
+test('a next file that cannot be made is told, and records go on; then the chain goes on in it', () => {
+  using directory = temporaryDirectory()
+  {
+    using log = openLog(directory.path, { maxFileBytes: 900 })
+    const next = fileOf(directory.path).replace('000001', '000002')
+    mkdirSync(next)
+    for (let count = 0; count < 8; count++) {
+      log.record(keyUse())
+      assert.ok(log.commit())
+    }
+    assert.deepEqual([log.isHealthy, log.canWrite], [false, true])
+    assert.match(log.failure ?? '', /EISDIR/)
+    assert.throws(() => verifyAudit([directory.path]), {
+      code: 'ERR_AUDIT_DIRECTORY',
+      message: /000002.*EISDIR/,
+    })
+    rmdirSync(next)
+    assert.ok(log.retry())
+    assert.ok(log.isHealthy)
+  }
+  const { isProven, chains } = verifyAudit([directory.path])
+  assert.ok(isProven)
+  assert.equal(chains[0]?.files, 2)
+})
+
 test('a torn last line is cut off, and that is recorded', () => {
   for (const torn of ['{"seq":3,"ti', '\0'.repeat(100), 'x']) {
     using directory = temporaryDirectory()
@@ -109,16 +142,19 @@ test('a chain whose end was changed is not continued', () => {
 
 test('two writers of one chain are not possible; one that is gone is in nobody’s way', () => {
   using directory = temporaryDirectory()
+  const lock = join(directory.path, 'audit-0.lock')
+  let namespace = ''
   {
     using _log = openLog(directory.path)
+    namespace = readFileSync(lock, 'latin1').trim().split(' ')[2] ?? ''
     assert.throws(
       () => openLog(directory.path),
       (error) => error instanceof AuditError && error.code === 'ERR_AUDIT_LOCKED',
     )
   }
   const ended = spawnSync(process.execPath, ['--version']).pid
-  for (const stale of [`${ended} 12345\n`, `${process.pid} 1\n`, '']) {
-    writeFileSync(join(directory.path, 'audit-0.lock'), stale)
+  for (const stale of [`${ended} 12345 ${namespace}\n`, `${process.pid} 1 ${namespace}\n`]) {
+    writeFileSync(lock, stale)
     using log = openLog(directory.path)
     assert.ok(log.record(keyUse()))
   }

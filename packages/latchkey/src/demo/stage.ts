@@ -69,6 +69,7 @@ export async function buildStage(onFolder: (remove: () => void) => void): Promis
 const KEY_SERVER_YAML = `loglevel: 1
 port: 0
 metrics_port: 0
+workers: 1
 listen_address: 127.0.0.1
 auth_cert: server.pem
 auth_key: server-key.pem

@@ -107,6 +107,10 @@ export class KeyServerAudit implements AuditTrail, Disposable {
     const now = this.#now()
     if (wasFailing && now - this.#saidAt < SAY_AGAIN_MS) return
     this.#saidAt = now
+    if (this.#log.canWrite) {
+      this.#logger.critical(`audit: the next file cannot be made, records go on in the last one: ${failure}`)
+      return
+    }
     const consequence = this.#mustKeep ? 'key operations are refused' : 'key operations go on unrecorded'
     this.#logger.critical(`audit: records cannot be written, ${consequence}: ${failure}`)
   }
