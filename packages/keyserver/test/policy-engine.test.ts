@@ -179,7 +179,7 @@ describe('policy engine', () => {
       rule({ name: 'ok', keys: { ski: [ski] } }),
     )
     assert.deepEqual(engine.unusedRules([KEY, OTHER]), ['typo'])
-    assert.equal(engine.unreachable([KEY, OTHER]), 1)
+    assert.deepEqual(engine.unreachable([KEY, OTHER]), [OTHER])
   })
 
   const anyRule = fc.record({

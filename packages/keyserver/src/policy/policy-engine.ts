@@ -69,10 +69,9 @@ export class PolicyEngine {
       .map(({ name }) => name)
   }
 
-  /** How many of `keys` no rule lets anyone use. */
-  unreachable(keys: Iterable<PrivateKey>): number {
+  /** Those of `keys` that no rule lets anyone use. */
+  unreachable(keys: Iterable<PrivateKey>): PrivateKey[] {
     return [...keys].filter((key) => !this.#policy.rules.some(({ keys: pattern }) => fitsKey(pattern, key)))
-      .length
   }
 
   #decide({ request, operation, key }: KeyUseQuestion): Decision {

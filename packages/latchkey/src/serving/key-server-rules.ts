@@ -8,6 +8,9 @@ import type { KeyServerConfig } from '../config/key-server-config.ts'
 /** What a retired sealing key sealed may come back for so many rotations: a week, with one a day (RFC 8446 §4.6.1). */
 const KEPT_ROTATIONS = 7
 
+/** Of keys in a warning. */
+const MAX_NAMED = 3
+
 export interface RulesOptions {
   readonly logger: Logger
   /** Processes that do the same: each holds its share of the rates. */
@@ -55,7 +58,12 @@ export class KeyServerRules {
     for (const name of policy.unusedRules(loaded))
       logger.warning(`policy: ${name} fits no key that is loaded`)
     const unreachable = policy.unreachable(loaded)
-    if (unreachable > 0) logger.warning(`policy: ${unreachable} of ${loaded.length} keys are in no rule`)
+    if (unreachable.length === 0) return
+    const named = unreachable.slice(0, MAX_NAMED).map(({ source }) => source)
+    const more = unreachable.length > MAX_NAMED ? ', …' : ''
+    logger.warning(
+      `policy: ${unreachable.length} of ${loaded.length} keys are in no rule: ${named.join(', ')}${more}`,
+    )
   }
 
   #read({ policy, sealing, now }: KeyServerConfig): Rules {
