@@ -8,7 +8,7 @@ import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
 import type { Console } from '../process/console.ts'
 import { KeyServerRules } from '../serving/key-server-rules.ts'
-import type { KeyServerCommand } from './key-server.ts'
+import type { KeyServerCommand } from './key-server-command.ts'
 
 /** Prints what would be served. @throws what the configuration and the keys throw: the same errors as at a start. */
 export async function checkKeyServer(

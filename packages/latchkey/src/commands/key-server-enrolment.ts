@@ -17,7 +17,7 @@ import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
 import { openPrompt } from '../process/prompt.ts'
 import type { Console } from '../process/console.ts'
-import type { KeyServerCommand } from './key-server.ts'
+import type { KeyServerCommand } from './key-server-command.ts'
 
 /**
  * Sees to it that there is a certificate that can be used: enrols for one if there is none and the settings allow it.

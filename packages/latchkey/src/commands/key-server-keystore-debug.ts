@@ -4,7 +4,7 @@ import { loadKeyServerStores } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
 import type { Console } from '../process/console.ts'
-import type { KeyServerCommand } from './key-server.ts'
+import type { KeyServerCommand } from './key-server-command.ts'
 
 /** @throws what the configuration and the keys throw; certificates are not looked at. */
 export async function debugKeyStores(

@@ -7,7 +7,7 @@ import type { KeyServerSources } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { openPrompt } from '../process/prompt.ts'
 import type { Console } from '../process/console.ts'
-import type { KeyServerCommand } from './key-server.ts'
+import type { KeyServerCommand } from './key-server-command.ts'
 
 /**
  * Leaves a request and a key that belong together as they are; else writes both.

@@ -1,14 +1,10 @@
 // `latchkey keyserver`: a key server from its configuration to its last connection.
 import { MetricRegistry, renderMetrics } from '@latchkey/core'
-import {
-  type KeyServerConfig,
-  type KeyServerSources,
-  loadKeyServerConfig,
-} from '../config/key-server-config.ts'
+import { type KeyServerConfig, loadKeyServerConfig } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { hostAndPort } from '../process/host-and-port.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
-import { type LogFormat, logTo } from '../process/log-output.ts'
+import { logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'
 import { observeProcess } from '../process/process-metrics.ts'
 import { connectServiceManager, watchdogMs } from '../process/service-manager.ts'
@@ -19,10 +15,7 @@ import { serveHere } from '../serving/serve-here.ts'
 import { serveInWorkers } from '../serving/serve-in-workers.ts'
 import { ensureCertificate, renewCertificate } from './key-server-enrolment.ts'
 import type { Console } from '../process/console.ts'
-
-export interface KeyServerCommand extends Omit<KeyServerSources, 'cwd' | 'now' | 'env'> {
-  readonly logFormat: LogFormat
-}
+import type { KeyServerCommand } from './key-server-command.ts'
 
 /** Resolves when the key server has been asked to end and has. @throws what the configuration, keys or listening throw. */
 export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }: Console): Promise<ExitCode> {

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createLogger, type Logger } from '@latchkey/core'
 import { loadKeyServerConfig } from '../config/key-server-config.ts'
-import type { KeyServerCommand } from '../commands/key-server.ts'
+import type { KeyServerCommand } from '../commands/key-server-command.ts'
 import type { Console } from '../process/console.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { reportFatal } from '../process/fatal.ts'
