@@ -36,7 +36,7 @@ const ABUSES: Readonly<Record<string, Abuse>> = {
         sockets.add(socket)
         socket.write(hello)
         sent++
-        await Promise.race([once(socket, 'data').catch(() => {}), once(socket, 'close'), delay(1000)])
+        await Promise.race([once(socket, 'data'), once(socket, 'close'), delay(1000)]).catch(() => {})
         sockets.delete(socket)
         if (sent % 2 === 0) socket.destroy() // the others stay, silent, until the server has enough of them
         await delay(10)
