@@ -15,8 +15,25 @@ export const KEYS_ERRORS = {
   ERR_KEYS_WEAK: 'the key is too short to be safe',
   ERR_KEYS_MISMATCH: 'the private and the public half do not belong together',
   ERR_KEYS_LIMIT: 'more than is reasonable',
+  ERR_KEYS_URI: 'the name of the key cannot be understood',
+  ERR_KEYS_DRIVER: 'the driver for this kind of key cannot be loaded',
+  ERR_KEYS_NOT_FOUND: 'there is no such key where it should be',
+  ERR_KEYS_DENIED: 'the home of the key refuses access',
+  ERR_KEYS_DISABLED: 'the key may not be used at the moment',
+  ERR_KEYS_UNAVAILABLE: 'the home of the key does not answer',
+  ERR_KEYS_BUSY: 'more is asked of the key than it may do',
+  ERR_KEYS_DEADLINE: 'the operation took too long',
+  ERR_KEYS_REPLY: 'the home of the key answered with something else',
 } as const satisfies Record<string, string>
 export type KeysErrorCode = keyof typeof KEYS_ERRORS
+
+/** May go away by itself: the same operation may work a moment later, or at another key server. */
+const TRANSIENT: ReadonlySet<KeysErrorCode> = new Set([
+  'ERR_KEYS_UNAVAILABLE',
+  'ERR_KEYS_BUSY',
+  'ERR_KEYS_DEADLINE',
+  'ERR_KEYS_REPLY',
+])
 
 /** What an operator needs in order to act: which file, what is in it, what should be, what to do. */
 export interface KeysErrorDetail extends ErrorDetail {
@@ -24,16 +41,25 @@ export interface KeysErrorDetail extends ErrorDetail {
   readonly found?: string | undefined
   readonly expected?: string | undefined
   readonly hint?: string | undefined
+  /** When the home said that it would take the next request. */
+  readonly retryAfterMs?: number | undefined
 }
 
 /** A key that cannot be loaded or used. Decide by `code`; the text is for an operator and holds no secret. */
 export class KeysError extends CodedError<KeysErrorCode> {
   /** The file or directory at fault, where there is one. */
   readonly path: string | undefined
+  readonly retryAfterMs: number | undefined
 
   constructor(code: KeysErrorCode, options: KeysErrorDetail = {}) {
     super(code, KEYS_ERRORS[code], { detail: sentence(options), cause: options.cause })
     this.path = options.path
+    this.retryAfterMs = options.retryAfterMs
+  }
+
+  /** Whether the same operation may work a moment later, or at another key server. */
+  get isTransient(): boolean {
+    return TRANSIENT.has(this.code)
   }
 }
 

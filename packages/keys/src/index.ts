@@ -1,4 +1,14 @@
 // Private keys by SKI: the seam that drivers implement, and the keys in files.
+export {
+  type DriverEntry,
+  type DriverObserver,
+  type DriverOptions,
+  type DriverStore,
+  type KeyDriver,
+  type KeyHomeHealth,
+} from './driver/driver.ts'
+export { driverOf, URI_FORMS } from './driver/driver-names.ts'
+export { type KeyStoreEntry, KeyStores, type KeyStoresOptions, openKeyStores } from './driver/key-stores.ts'
 export { KEYS_ERRORS, KeysError, type KeysErrorCode, type KeysErrorDetail } from './errors.ts'
 export {
   FileStore,

@@ -1,5 +1,6 @@
 // A PrivateKey whose secret is in OpenSSL's memory and nowhere else.
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import { algorithmsOf, isPss } from './algorithms.ts'
 import { KeysError } from './errors.ts'
 import { locateKey } from './key-encoding.ts'
 import { type DigestScheme, type DigestSigner, OpenSslKey } from './openssl.ts'
@@ -10,8 +11,9 @@ import {
   SIGNATURE_ALGORITHMS,
   type SignatureAlgorithm,
 } from './private-key.ts'
-import { type PublicHalf, readPublicHalf } from './public-half.ts'
-import { rsaModulus, subjectKeyIdentifier, withoutLeadingZeros } from './ski.ts'
+import { rsaBlock } from './rsa-block.ts'
+import { type SupportedHalf, supportedHalf } from './supported-half.ts'
+import { rsaModulus, subjectKeyIdentifier } from './ski.ts'
 
 export interface LoadKeyOptions {
   /** Where the bytes came from, for messages and {@link PrivateKey.source}. */
@@ -24,15 +26,6 @@ export interface LoadKeyOptions {
   readonly isChecked?: boolean | undefined
 }
 
-/** NIST SP 800-131A: less is not acceptable for signatures since 2014. */
-const MIN_RSA_BITS = 2048
-/** Go's and other TLS clients refuse more, and one signature of more would hold the event loop for tens of ms. */
-const MAX_RSA_BITS = 8192
-/** Less does not hold one SHA-256 PKCS#1 signature, whatever the operator allows. */
-const ABSOLUTE_MIN_RSA_BITS = 512
-
-type SupportedHalf = Exclude<PublicHalf, { readonly kind: 'other' }>
-
 interface Loaded {
   readonly handle: OpenSslKey
   /** SubjectPublicKeyInfo in DER. */
@@ -42,16 +35,6 @@ interface Loaded {
 
 /** A signature takes some 20 µs: less than handing it to another thread. On the other curves it takes ten times that. */
 const QUICK_CURVE = 'prime256v1'
-
-/** RFC 8017 §9.2 note 1: what DigestInfo adds in front of the digest. */
-const DIGEST_INFO_BYTES: Readonly<Record<string, number>> = {
-  'md5-sha1': 0,
-  sha1: 15,
-  sha224: 19,
-  sha256: 19,
-  sha384: 19,
-  sha512: 19,
-}
 
 /**
  * Loads one private key from the bytes of a file: PEM (with anything around it) or DER, PKCS#8, PKCS#1 or SEC1.
@@ -219,101 +202,8 @@ export class NativePrivateKey implements PrivateKey {
 }
 
 /** Keyless has no way to ask for anything else: no Ed448, no secp256k1, and no key restricted to PSS. */
-function supportedHalf(spki: Uint8Array, source: string, allowWeakRsa: boolean): SupportedHalf {
-  const half = readPublicHalf(spki)
-  if (half.kind === 'other') throw unsupported(source, ...describeOther(spki))
-  if (half.kind !== 'rsa') return half
-  const { bits } = half
-  if (bits > MAX_RSA_BITS || bits < ABSOLUTE_MIN_RSA_BITS) {
-    const hint = `${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits can be used`
-    throw unsupported(source, `an RSA key of ${bits} bits`, hint)
-  }
-  if (bits < MIN_RSA_BITS && !allowWeakRsa) {
-    throw new KeysError('ERR_KEYS_WEAK', {
-      path: source,
-      found: `an RSA key of ${bits} bits`,
-      expected: `at least ${MIN_RSA_BITS}`,
-      hint: 'replace the key; allowWeakRsa loads it all the same',
-    })
-  }
-  return half
-}
-
-function unsupported(source: string, found: string, hint?: string): KeysError {
-  const expected = 'RSA, EC P-224/P-256/P-384/P-521 or Ed25519'
-  return new KeysError('ERR_KEYS_UNSUPPORTED', { path: source, found, expected, hint })
-}
-
-/** What Node calls it, and what would help. */
-function describeOther(spki: Uint8Array): [found: string, hint?: string] {
-  let key: KeyObject
-  try {
-    key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
-  } catch {
-    return ['a kind of key that Node does not know']
-  }
-  const { asymmetricKeyType, asymmetricKeyDetails } = key
-  if (asymmetricKeyType === 'ec')
-    return [`an EC key on ${asymmetricKeyDetails?.namedCurve ?? 'an unnamed curve'}`]
-  return asymmetricKeyType === 'rsa-pss'
-    ? [
-        'an RSA key restricted to PSS (id-RSASSA-PSS)',
-        'a plain RSA key signs PSS too; the certificate must then say rsaEncryption',
-      ]
-    : [`a key of type ${asymmetricKeyType ?? 'unknown'}`]
-}
-
-/** Shared by all keys of a kind. */
-const algorithmSets = new Map<string, ReadonlySet<SignatureAlgorithm>>()
-
-/** What the key can do: its type's rows of the table, less what a short modulus has no room for. */
-function algorithmsOf(half: SupportedHalf): ReadonlySet<SignatureAlgorithm> {
-  const bits = half.kind === 'rsa' ? half.bits : 0
-  const name = `${half.kind} ${bits}`
-  const known = algorithmSets.get(name)
-  if (known !== undefined) return known
-  const names = Object.keys(SIGNATURE_ALGORITHMS) as SignatureAlgorithm[]
-  const algorithms = new Set(
-    names.filter((each) => SIGNATURE_ALGORITHMS[each].keyType === half.kind && hasRoom(each, bits)),
-  )
-  algorithmSets.set(name, algorithms)
-  return algorithms
-}
-
-function hasRoom(algorithm: SignatureAlgorithm, modulusBits: number): boolean {
-  const { keyType, hash, digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
-  if (keyType !== 'rsa') return true
-  // RFC 8017 §9.1.1: emLen ≥ hLen + sLen + 2, of modBits - 1 bits. §9.2: k ≥ tLen + 11.
-  if (isPss(algorithm)) return Math.ceil((modulusBits - 1) / 8) >= 2 * digestBytes + 2
-  return Math.ceil(modulusBits / 8) >= (DIGEST_INFO_BYTES[hash] as number) + digestBytes + 11
-}
-
 function schemeOf(algorithm: SignatureAlgorithm): DigestScheme {
   const { keyType, hash } = SIGNATURE_ALGORITHMS[algorithm]
   if (keyType !== 'rsa') return { padding: 'ecdsa' }
   return { padding: isPss(algorithm) ? 'pss' : 'pkcs1', hash }
-}
-
-function isPss(algorithm: SignatureAlgorithm): boolean {
-  return algorithm.startsWith('rsa_pss_')
-}
-
-/**
- * The ciphertext is an integer: zeros in front do not count, and c = n is taken as 0. All branches here are on the
- * ciphertext, which the peer chose; nothing looks at the plaintext.
- */
-function rsaBlock(modulus: Uint8Array, ciphertext: Uint8Array): Uint8Array {
-  const integer = withoutLeadingZeros(ciphertext)
-  const order = compareIntegers(integer, modulus)
-  if (order > 0) {
-    throw new KeysError('ERR_KEYS_CRYPTO', { detail: 'the ciphertext is larger than the modulus' })
-  }
-  const block = new Uint8Array(modulus.length)
-  if (order < 0) block.set(integer, modulus.length - integer.length)
-  return block
-}
-
-/** Both big-endian, without leading zeros. */
-function compareIntegers(left: Uint8Array, right: Uint8Array): number {
-  return left.length === right.length ? Buffer.compare(left, right) : left.length - right.length
 }

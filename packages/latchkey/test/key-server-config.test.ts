@@ -13,6 +13,8 @@ function load(folder: Folder, { yaml, ...sources }: Given): KeyServerConfig {
   return loadKeyServerConfig({ cwd: folder.path, ...sources })
 }
 
+const NO_LIMITS = { maxInFlight: undefined, maxPerSecond: undefined, timeoutMs: undefined }
+
 const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder: Folder) => void }[] = [
   {
     name: 'nothing at all: the defaults, and loopback',
@@ -47,6 +49,17 @@ const GOOD: { name: string; given: Given; want: (config: KeyServerConfig, folder
     given: { yaml: 'private_key_stores:\n- dir: keys\n- file: /run/site.pem\n' },
     want: (config, folder) =>
       assert.deepEqual(config.stores, [{ dir: join(folder.path, 'keys') }, { file: '/run/site.pem' }]),
+  },
+  {
+    name: 'keys elsewhere by their URI, with limits of our own',
+    given: {
+      yaml: 'private_key_stores:\n- uri: pkcs11:token=x?pin-value=1\n- uri: arn:aws:kms:eu-west-1:1:key/k\n  max_in_flight: 8\n  max_per_second: 200\n  timeout: 3s\n',
+    },
+    want: (config) =>
+      assert.deepEqual(config.stores, [
+        { uri: 'pkcs11:token=x?pin-value=1', ...NO_LIMITS },
+        { uri: 'arn:aws:kms:eu-west-1:1:key/k', maxInFlight: 8, maxPerSecond: 200, timeoutMs: 3000 },
+      ]),
   },
   {
     name: 'environment before file, flag before environment',
@@ -247,20 +260,24 @@ const BAD: BadRow[] = [
     },
   },
   {
-    name: 'a PKCS#11 key, without its PIN',
-    given: { yaml: 'private_key_stores:\n- uri: pkcs11:token=x?pin-value=1234\n' },
+    name: 'a limit beside a uri, misspelt',
+    given: { yaml: 'private_key_stores:\n- uri: pkcs11:token=x?pin-value=1234\n  max_inflight: 3\n' },
     want: {
-      code: 'ERR_CONFIG_DRIVER',
+      code: 'ERR_CONFIG_VALUE',
       path: 'private_key_stores[0]',
       line: 2,
-      found: 'a PKCS#11 uri (not shown)',
-      hint: 'the PKCS#11 driver is not part of this version',
+      found: '"max_inflight" beside uri',
+      hint: 'did you mean max_in_flight?',
     },
   },
   {
-    name: 'an Azure key',
-    given: { yaml: 'private_key_stores:\n- uri: https://v.vault.azure.net/keys/n/1\n' },
-    want: { code: 'ERR_CONFIG_DRIVER', found: 'a Azure Key Vault uri (not shown)' },
+    name: 'a limit beside a uri, out of range',
+    given: { yaml: 'private_key_stores:\n- uri: https://v.vault.azure.net/keys/n/1\n  timeout: 2h\n' },
+    want: {
+      code: 'ERR_CONFIG_VALUE',
+      found: 'timeout: "2h"',
+      expected: 'max_in_flight: 1 to 1024, max_per_second: 1 to 1000000, timeout: 10ms to 60s',
+    },
   },
   {
     name: 'a uri of no known form',

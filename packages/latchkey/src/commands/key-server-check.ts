@@ -1,6 +1,6 @@
 // `latchkey keyserver check`: all that a start would load and refuse, without a port, a pid file or a wait.
 import { X509Certificate } from 'node:crypto'
-import { openFileStore, type PrivateKey } from '@latchkey/keys'
+import { openKeyStores, type PrivateKey } from '@latchkey/keys'
 import { createKeyServer } from '@latchkey/keyserver'
 import { loadEnrolmentConfig } from '../config/enrolment-config.ts'
 import { type KeyServerConfig, loadKeyServerConfig } from '../config/key-server-config.ts'
@@ -20,7 +20,7 @@ export async function checkKeyServer(
   const logger = logTo(err, logFormat, 'warning')
   const warnings = [...loadEnrolmentConfig(sources).warnings, ...config.warnings]
   for (const warning of warnings) logger.warning(warning)
-  await using keyStore = await openFileStore(config.stores, { logger })
+  await using keyStore = await openKeyStores(config.stores, { logger })
   const rules = new KeyServerRules(config, { logger, processes: config.workers })
   rules.report(keyStore.list())
   // Made and never told to listen: it reads the certificate and the CAs as it would for clients.

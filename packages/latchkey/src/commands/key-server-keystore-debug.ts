@@ -1,5 +1,5 @@
 // `latchkey keyserver --keystore-debug`: loads the key stores, tells every step and SKI in log lines, and ends.
-import { openFileStore } from '@latchkey/keys'
+import { openKeyStores } from '@latchkey/keys'
 import { loadKeyServerStores } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { logTo } from '../process/log-output.ts'
@@ -12,7 +12,7 @@ export async function debugKeyStores(
   { cwd, env, err }: Console,
 ): Promise<ExitCode> {
   const logger = logTo(err, logFormat, 'debug')
-  await using keyStore = await openFileStore(loadKeyServerStores({ ...given, cwd, env }), { logger })
+  await using keyStore = await openKeyStores(loadKeyServerStores({ ...given, cwd, env }), { logger })
   logger.info(`${keyStore.size} ${keyStore.size === 1 ? 'key' : 'keys'} loaded`)
   return EXIT.ok
 }

@@ -9,7 +9,6 @@ export const CONFIG_ERRORS = {
   ERR_CONFIG_VALUE: 'a setting cannot have this value',
   ERR_CONFIG_REFERENCE: 'a file that a setting names cannot be used',
   ERR_CONFIG_CERTIFICATE: 'a certificate does not fit',
-  ERR_CONFIG_DRIVER: 'a key store needs a driver that is not installed',
 } as const satisfies Record<string, string>
 export type ConfigErrorCode = keyof typeof CONFIG_ERRORS
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { type LogLevel, parseLogLevel } from '@latchkey/core'
-import type { FileStoreEntry } from '@latchkey/keys'
+import type { KeyStoreEntry } from '@latchkey/keys'
 import type { Limits, Policy } from '@latchkey/keyserver'
 import { parse as parseYamlText } from 'yaml'
 import { z } from 'zod'
@@ -58,7 +58,7 @@ export interface KeyServerConfig {
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string }
   /** Where two of them are, as the configuration says it. */
   readonly files: { readonly cert: string; readonly ca: string }
-  readonly stores: readonly FileStoreEntry[]
+  readonly stores: readonly KeyStoreEntry[]
   /** Processes. */
   readonly workers: number
   readonly limits: Partial<Limits>
@@ -237,7 +237,7 @@ export function mergedKeyServerSettings(sources: KeyServerSources): Readonly<Rec
  *
  * @throws {ConfigError}
  */
-export function loadKeyServerStores(sources: KeyServerSources): readonly FileStoreEntry[] {
+export function loadKeyServerStores(sources: KeyServerSources): readonly KeyStoreEntry[] {
   const { settings } = readKeyServerSettings(KEY_SERVER_SCHEMA.pick({ private_key_stores: true }), sources)
   return settings.private_key_stores.map((store) => absolute(store, sources.cwd))
 }
@@ -256,7 +256,8 @@ export function readKeyServerSettings<T>(
   return { settings: parseSettings(schema, merged.values, placeOf), placeOf }
 }
 
-function absolute(store: FileStoreEntry, cwd: string): FileStoreEntry {
+function absolute(store: KeyStoreEntry, cwd: string): KeyStoreEntry {
+  if (store.uri !== undefined) return store
   return store.dir === undefined ? { file: resolve(cwd, store.file) } : { dir: resolve(cwd, store.dir) }
 }
 

@@ -1,7 +1,7 @@
 // One process's share of a key server: its keys, its connections, its counts. The whole of it where there is one process.
 import type { AddressInfo } from 'node:net'
 import type { Logger, MetricSnapshot } from '@latchkey/core'
-import { type FileStore, openFileStore, type ReloadSummary, type Share } from '@latchkey/keys'
+import { type KeyStores, openKeyStores, type ReloadSummary, type Share } from '@latchkey/keys'
 import { createKeyServer, type KeyServer } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
@@ -37,7 +37,7 @@ export interface KeyServerUnitOptions {
 }
 
 interface Parts {
-  readonly keyStore: FileStore
+  readonly keyStore: KeyStores
   readonly rules: KeyServerRules
   readonly server: KeyServer
   readonly monitoring: KeyServerMonitoring
@@ -46,7 +46,7 @@ interface Parts {
 }
 
 export class KeyServerUnit implements AsyncDisposable {
-  readonly #keyStore: FileStore
+  readonly #keyStore: KeyStores
   readonly #rules: KeyServerRules
   readonly #server: KeyServer
   readonly #monitoring: KeyServerMonitoring
@@ -66,7 +66,7 @@ export class KeyServerUnit implements AsyncDisposable {
   static async open(options: KeyServerUnitOptions): Promise<KeyServerUnit> {
     const { config, logger, loadLogger = logger, share, processes = 1, index = 0 } = options
     await using stack = new AsyncDisposableStack()
-    const keyStore = stack.use(await openFileStore(config.stores, { logger: loadLogger, share }))
+    const keyStore = stack.use(await openKeyStores(config.stores, { logger: loadLogger, share, processes }))
     const audit = stack.use(auditKeyServer(config.audit, { index, logger, now: Date.now }))
     const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size, audit))
     const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))

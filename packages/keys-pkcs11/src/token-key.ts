@@ -1,0 +1,204 @@
+// A private key on a token, as whoever signs sees it.
+import type { KeyObject } from 'node:crypto'
+import {
+  KeysError,
+  type KeyType,
+  type PrivateKey,
+  type SignatureAlgorithm,
+  subjectKeyIdentifier,
+} from '@latchkey/keys'
+import {
+  algorithmsOf,
+  checkOperation,
+  checkSignatureShape,
+  type DriverObserver,
+  type DriverOperation,
+  rsaBlock,
+  rsaModulus,
+  type SupportedHalf,
+  supportedHalf,
+} from '@latchkey/keys/driver'
+import { CK, type Handle } from './cryptoki.ts'
+import { mechanismOf, type SigningPlan, signingPlan, type TokenMechanisms } from './mechanisms.ts'
+import { findObjects, named } from './objects.ts'
+import type { KeyObjectName } from './public-halves.ts'
+import type { Token } from './token.ts'
+
+export interface TokenKeyParts {
+  readonly token: Token
+  readonly source: string
+  readonly publicKey: KeyObject
+  readonly name: KeyObjectName
+  readonly handle: Handle
+  readonly mechanisms: TokenMechanisms
+  readonly canDecryptRaw: boolean
+  /** CKA_ALWAYS_AUTHENTICATE: the PIN is asked for again with each signature. */
+  readonly pinForEach: (() => string | undefined) | undefined
+  readonly timeoutMs: number
+  readonly observer: DriverObserver | undefined
+}
+
+interface Located {
+  readonly handle: Handle
+  readonly generation: number
+}
+
+export class TokenKey implements PrivateKey {
+  readonly ski: Uint8Array
+  readonly keyType: KeyType
+  readonly publicKey: KeyObject
+  readonly source: string
+  readonly decryptRaw?: (ciphertext: Uint8Array, options?: { signal?: AbortSignal }) => Promise<Uint8Array>
+  readonly #parts: TokenKeyParts
+  readonly #half: SupportedHalf
+  readonly #plans = new Map<SignatureAlgorithm, SigningPlan>()
+  #algorithms: ReadonlySet<SignatureAlgorithm>
+  #located: Located
+
+  /** @throws {KeysError} ERR_KEYS_UNSUPPORTED, ERR_KEYS_WEAK */
+  constructor(parts: TokenKeyParts) {
+    const spki = parts.publicKey.export({ type: 'spki', format: 'der' })
+    this.#parts = parts
+    this.#half = supportedHalf(spki, parts.source, false)
+    this.publicKey = parts.publicKey
+    this.ski = subjectKeyIdentifier(spki)
+    this.keyType = this.#half.kind
+    this.source = parts.source
+    this.#algorithms = new Set(
+      [...algorithmsOf(this.#half)].filter((name) => parts.mechanisms.has(mechanismOf(name))),
+    )
+    this.#located = { handle: parts.handle, generation: parts.token.generation }
+    if (this.#half.kind === 'rsa' && parts.canDecryptRaw) {
+      this.decryptRaw = (ciphertext, { signal } = {}) => this.#decryptRaw(ciphertext, signal)
+    }
+  }
+
+  get token(): Token {
+    return this.#parts.token
+  }
+
+  get algorithms(): ReadonlySet<SignatureAlgorithm> {
+    return this.#algorithms
+  }
+
+  /** The token has the mechanism and this key does not do it, as a signature that was tried showed. */
+  leaveOut(isRefused: (algorithm: SignatureAlgorithm) => boolean): void {
+    this.#algorithms = new Set([...this.#algorithms].filter((name) => !isRefused(name)))
+  }
+
+  async sign(
+    algorithm: SignatureAlgorithm,
+    input: Uint8Array,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    checkOperation(this, algorithm, input, signal)
+    const plan = this.#plan(algorithm)
+    const data = plan.input(input)
+    const { token } = this.#parts
+    return this.#observed('sign', signal, (abort) =>
+      token.run(async (session) => {
+        const { cryptoki } = token
+        cryptoki.C_SignInit(session, plan.mechanism, this.#handle(session))
+        this.#authenticate(session)
+        const output = Buffer.allocUnsafeSlow(plan.outputBytes)
+        const signature = plan.output(await cryptoki.C_SignAsync(session, data, output))
+        checkSignatureShape(this.#half, signature)
+        data.fill(0) // and held until here: the binding hands bare pointers to another thread
+        return signature
+      }, abort),
+    )
+  }
+
+  async #decryptRaw(ciphertext: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    signal?.throwIfAborted()
+    const block = Buffer.from(rsaBlock(rsaModulus(this.publicKey), ciphertext))
+    const { token } = this.#parts
+    return this.#observed('decrypt', signal, (abort) =>
+      token.run(async (session) => {
+        const { cryptoki } = token
+        cryptoki.C_DecryptInit(session, { mechanism: CK.CKM_RSA_X_509 }, this.#handle(session))
+        this.#authenticate(session)
+        const output = Buffer.allocUnsafeSlow(block.length)
+        const plaintext = await cryptoki.C_DecryptAsync(session, block, output)
+        // Some modules drop zeros in front: the padding's own first byte is one.
+        const whole = new Uint8Array(block.length)
+        whole.set(plaintext, block.length - plaintext.length)
+        output.fill(0)
+        block.fill(0) // and held until here, as in sign
+        return whole
+      }, abort),
+    )
+  }
+
+  async #observed<T>(
+    operation: DriverOperation,
+    caller: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { observer, source, timeoutMs } = this.#parts
+    const startedAt = performance.now()
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const signal = caller === undefined ? deadline : AbortSignal.any([caller, deadline])
+    const told = (error: KeysError | undefined): void =>
+      observer?.called?.({ source, operation, error: error?.code, durationMs: performance.now() - startedAt })
+    try {
+      const result = await orAborted(run(signal), signal)
+      told(undefined)
+      return result
+    } catch (cause) {
+      if (caller?.aborted === true) throw caller.reason
+      const error = deadline.aborted
+        ? new KeysError('ERR_KEYS_DEADLINE', {
+            path: source,
+            detail: `no answer within ${timeoutMs} ms`,
+            cause,
+          })
+        : (cause as KeysError)
+      told(error)
+      throw error
+    }
+  }
+
+  #plan(algorithm: SignatureAlgorithm): SigningPlan {
+    const known = this.#plans.get(algorithm)
+    if (known !== undefined) return known
+    const plan = signingPlan(algorithm, this.#half)
+    this.#plans.set(algorithm, plan)
+    return plan
+  }
+
+  /** PKCS #11 v2.40 §5.6: between the start of an operation and its data, for keys that want it. */
+  #authenticate(session: Handle): void {
+    const { pinForEach, token } = this.#parts
+    if (pinForEach !== undefined) token.cryptoki.C_Login(session, CK.CKU_CONTEXT_SPECIFIC, pinForEach())
+  }
+
+  #handle(session: Handle): Handle {
+    const { token, name, source } = this.#parts
+    if (this.#located.generation === token.generation) return this.#located.handle
+    const template = named(CK.CKO_PRIVATE_KEY, { id: name.id, object: name.label })
+    const found = findObjects(token.cryptoki, session, template)
+    const [handle] = found
+    if (handle === undefined) {
+      throw new KeysError('ERR_KEYS_NOT_FOUND', { path: source, detail: 'the key is gone from the token' })
+    }
+    if (found.length > 1) {
+      throw new KeysError('ERR_KEYS_NOT_FOUND', {
+        path: source,
+        detail: `${found.length} keys have its CKA_ID and label: which one it is cannot be told; reload to look again`,
+      })
+    }
+    this.#located = { handle, generation: token.generation }
+    return handle
+  }
+}
+
+/** A call into a module cannot be stopped: whoever asked is told in time, and the session comes back when it does. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>()
+  const onAbort = (): void => reject(signal.reason as Error)
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  work.then(resolve, reject)
+  return promise.finally(() => signal.removeEventListener('abort', onAbort))
+}
