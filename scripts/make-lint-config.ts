@@ -31,6 +31,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'enrolment',
     'edge',
     'throwaway-pki',
+    'keys-pkcs11',
   ],
 }
 

@@ -38,6 +38,10 @@ export interface SystemOptions {
   readonly origin: RequestListener
   /** More lines of the key server's configuration. */
   readonly keyServerSettings?: string
+  /** Sites whose keys are not in files: the certificate is issued for a request that somebody else signs. */
+  readonly keysElsewhere?: readonly { readonly name: string; readonly csr: string }[]
+  /** For the key server's process. */
+  readonly keyServerEnv?: Readonly<Record<string, string>>
   /** More files beside it, by name. */
   readonly files?: Readonly<Record<string, string>>
 }
@@ -47,6 +51,8 @@ export async function startSystem({
   keyAlgorithms,
   origin,
   keyServerSettings = '',
+  keysElsewhere = [],
+  keyServerEnv = {},
   files = {},
 }: SystemOptions): Promise<System> {
   const stack = new AsyncDisposableStack()
@@ -76,6 +82,11 @@ export async function startSystem({
       })
     }
 
+    for (const { name, csr } of keysElsewhere) {
+      const { chainPem } = await publicCa.issueForRequest(csr, { dnsNames: [name] })
+      file(`${name}.pem`, chainPem)
+    }
+
     const linkCa = await createThrowawayCa({ commonName: 'link CA' })
     const server = await linkCa.issue({ ipAddresses: ['127.0.0.1'], extendedKeyUsages: ['serverAuth'] })
     const client = await linkCa.issue({ commonName: 'edge', extendedKeyUsages: ['clientAuth'] })
@@ -95,18 +106,21 @@ export async function startSystem({
       originServer.close()
     })
 
-    const run = (name: string, args: readonly string[]): Child =>
-      stack.use(new Child({ name, args, cwd: folder, env: process.env }))
+    const run = (name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child =>
+      stack.use(new Child({ name, args, cwd: folder, env: { ...process.env, ...env } }))
     const runKeyServer = (port: number): Child => {
       file('gokeyless.yaml', keyServerYaml(port) + keyServerSettings)
-      return run('key server', ['keyserver'])
+      return run('key server', ['keyserver'], keyServerEnv)
     }
     const listening = async (child: Child): Promise<number> =>
       Number((await child.line(/Listening at \w+:\/\/127\.0\.0\.1:(\d+)/))[1])
 
     const keyServer = runKeyServer(0)
     const keyServerPort = await listening(keyServer)
-    file('latchkey-edge.yaml', edgeYaml(sites, keyServerPort, (originServer.address() as AddressInfo).port))
+    file(
+      'latchkey-edge.yaml',
+      edgeYaml([...sites, ...keysElsewhere], keyServerPort, (originServer.address() as AddressInfo).port),
+    )
     const edge = run('edge', ['edge'])
     const system: System = {
       folder,
@@ -148,8 +162,8 @@ private_key_stores:
 `
 }
 
-function edgeYaml(sites: readonly Site[], keyServerPort: number, originPort: number): string {
-  const host = ({ name }: Site): string => `- names: [${name}]
+function edgeYaml(sites: readonly Pick<Site, 'name'>[], keyServerPort: number, originPort: number): string {
+  const host = ({ name }: Pick<Site, 'name'>): string => `- names: [${name}]
   certificates: [${name}.pem]
   key_servers: ['127.0.0.1:${keyServerPort}']
   origin: http://127.0.0.1:${originPort}

@@ -24,6 +24,8 @@ export const CK = {
   CKF_USER_PIN_LOCKED: 0x4_0000,
   CKF_DECRYPT: 0x200,
   CKF_SIGN: 0x800,
+  CKS_RO_USER_FUNCTIONS: 1,
+  CKS_RW_USER_FUNCTIONS: 3,
   CKU_USER: 1,
   CKU_CONTEXT_SPECIFIC: 2,
   CKO_CERTIFICATE: 1,
@@ -101,6 +103,16 @@ function loadBinding(): typeof pkcs11js {
 export function codeOf(cause: unknown): number | undefined {
   if (!(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'number') return undefined
   return cause.name === 'Pkcs11Error' ? cause.code : undefined
+}
+
+/** What a module that forgot the login should have answered. */
+export class NotLoggedIn extends Error {
+  readonly code = 0x101
+  override readonly name = 'Pkcs11Error'
+
+  constructor() {
+    super('CKR_USER_NOT_LOGGED_IN')
+  }
 }
 
 /** What a call threw, as an operator should read it. */

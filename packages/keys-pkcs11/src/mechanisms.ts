@@ -9,6 +9,7 @@ import {
   type SupportedHalf,
 } from '@latchkey/keys/driver'
 import { SIGNATURE_ALGORITHMS } from '@latchkey/keys'
+import { emsaPss } from './emsa-pss.ts'
 import { CK, codeOf, type Cryptoki, type Handle, type Mechanism } from './cryptoki.ts'
 
 /** What one signature is made with. */
@@ -43,7 +44,12 @@ export function mechanismOf(algorithm: SignatureAlgorithm): number {
   return isPss(algorithm) ? CK.CKM_RSA_PKCS_PSS : CK.CKM_RSA_PKCS
 }
 
-export function signingPlan(algorithm: SignatureAlgorithm, half: SupportedHalf): SigningPlan {
+/** @param padsHere PSS is made here, and the token does raw RSA on it. */
+export function signingPlan(
+  algorithm: SignatureAlgorithm,
+  half: SupportedHalf,
+  padsHere: boolean,
+): SigningPlan {
   const { hash } = SIGNATURE_ALGORITHMS[algorithm]
   const mechanism = mechanismOf(algorithm)
   if (half.kind === 'ec') {
@@ -59,6 +65,15 @@ export function signingPlan(algorithm: SignatureAlgorithm, half: SupportedHalf):
     return { mechanism: { mechanism }, input: copyOf, outputBytes: ED25519_BYTES, output: asBytes }
   }
   const outputBytes = Math.ceil(half.bits / 8)
+  if (isPss(algorithm) && padsHere) {
+    const options = { hashName: hash as string, modulusBits: half.bits }
+    return {
+      mechanism: { mechanism: CK.CKM_RSA_X_509 },
+      input: (digest) => emsaPss(digest, options),
+      outputBytes,
+      output: asBytes,
+    }
+  }
   if (isPss(algorithm)) {
     const parameter = { type: CK.CK_PARAMS_RSA_PSS, ...PSS[hash as string] }
     return { mechanism: { mechanism, parameter }, input: copyOf, outputBytes, output: asBytes }

@@ -64,7 +64,8 @@ function slotNumber(slot: Handle): number {
   return slot.length === 8 ? Number(slot.readBigUInt64LE()) : slot.readUInt32LE()
 }
 
-function isNamed({ slotId, info }: SlotWithToken, name: TokenName): boolean {
+/** Whether it is the token, or one of the tokens, that is meant. */
+export function isNamed({ slotId, info }: SlotWithToken, name: TokenName): boolean {
   const pairs = [
     [name.token, label(info)],
     [name.serial, serial(info)],
@@ -75,6 +76,7 @@ function isNamed({ slotId, info }: SlotWithToken, name: TokenName): boolean {
   return pairs.every(([wanted, found]) => wanted === undefined || wanted === found)
 }
 
-function trimmed(text: string): string {
+/** Without the padding of its field. */
+export function trimmed(text: string): string {
   return text.replace(/[ \0]+$/, '')
 }

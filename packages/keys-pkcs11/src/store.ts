@@ -143,7 +143,10 @@ export class Pkcs11Store implements DriverStore {
     let toldAt = performance.now()
     for (const [index, candidates] of found.entries()) {
       const key = await this.#proven(candidates, index, signal)
-      if (key !== undefined) keys.push(key)
+      if (key !== undefined) {
+        keys.push(key)
+        token.probe = (session) => key.probe(session)
+      }
       if (performance.now() - toldAt < PROGRESS_MS) continue
       toldAt = performance.now()
       this.#logger.info(`${token.source}: ${index + 1} of ${found.length} keys`)
@@ -302,7 +305,7 @@ async function openHomes(
 function openToken(
   module: Pkcs11Module,
   wanted: readonly Wanted[],
-  { env, logger, processes = 1, observer }: DriverOptions,
+  { env, logger, processes = 1, observer, isAttended }: DriverOptions,
 ): Promise<Token> {
   const [{ uri: first } = never()] = wanted
   const withPin =
@@ -314,6 +317,7 @@ function openToken(
     pin: () => readPin(withPin, { env, logger }),
     maxSessions: Math.max(1, Math.floor(most / processes)),
     maxQueued: QUEUED,
+    isAttended,
     logger,
     observer,
   })
@@ -337,20 +341,41 @@ async function isProven(key: PrivateKey, signal: AbortSignal): Promise<boolean> 
 async function findOutPaddings(key: TokenKey, signal: AbortSignal): Promise<boolean> {
   let refusal: KeysError | undefined
   for (const isPadded of [isPss, isPkcs1]) {
-    const algorithms = new Set([...key.algorithms].filter(isPadded))
-    if (algorithms.size === 0) continue
-    try {
-      if (!(await isProven(restricted(key, algorithms), signal))) return false
-    } catch (cause) {
-      if (!(cause instanceof KeysError) || cause.isTransient) throw cause
-      refusal = cause
-      key.leaveOut(isPadded)
+    let outcome = await trial(key, isPadded, signal)
+    if (outcome instanceof KeysError && isPadded === isPss && !key.padsHere && key.canPadHere) {
+      key.padHere()
+      outcome = await trial(key, isPadded, signal)
     }
+    if (outcome === false) return false
+    if (outcome === true) continue
+    refusal = outcome ?? refusal
+    key.leaveOut(isPadded)
   }
   if (key.algorithms.size > 0) return true
   throw (
     refusal ?? new KeysError('ERR_KEYS_UNSUPPORTED', { path: key.source, detail: 'the token signs no RSA' })
   )
+}
+
+/** Whether the signature verifies; the error if there is none, because the token cannot. @throws what may go away. */
+async function trial(
+  key: TokenKey,
+  isPadded: (algorithm: SignatureAlgorithm) => boolean,
+  signal: AbortSignal,
+): Promise<boolean | KeysError | undefined> {
+  const algorithms = new Set([...key.algorithms].filter(isPadded))
+  if (algorithms.size === 0) return undefined
+  try {
+    return await isProven(restricted(key, algorithms), signal)
+  } catch (cause) {
+    if (cause instanceof KeysError && !isAway(key)) return cause
+    throw cause
+  }
+}
+
+/** Some modules have no better answer than CKR_GENERAL_ERROR for what they cannot do; a token that is there is not away. */
+function isAway({ token }: TokenKey): boolean {
+  return token.health().state !== 'up'
 }
 
 function isPkcs1(algorithm: SignatureAlgorithm): boolean {

@@ -4,6 +4,7 @@ import {
   KeysError,
   type KeyType,
   type PrivateKey,
+  SIGNATURE_ALGORITHMS,
   type SignatureAlgorithm,
   subjectKeyIdentifier,
 } from '@latchkey/keys'
@@ -13,12 +14,13 @@ import {
   checkSignatureShape,
   type DriverObserver,
   type DriverOperation,
+  isPss,
   rsaBlock,
   rsaModulus,
   type SupportedHalf,
   supportedHalf,
 } from '@latchkey/keys/driver'
-import { CK, type Handle } from './cryptoki.ts'
+import { CK, type Handle, NotLoggedIn } from './cryptoki.ts'
 import { mechanismOf, type SigningPlan, signingPlan, type TokenMechanisms } from './mechanisms.ts'
 import { findObjects, named } from './objects.ts'
 import type { KeyObjectName } from './public-halves.ts'
@@ -52,8 +54,10 @@ export class TokenKey implements PrivateKey {
   readonly #parts: TokenKeyParts
   readonly #half: SupportedHalf
   readonly #plans = new Map<SignatureAlgorithm, SigningPlan>()
+  #padsHere: boolean
   #algorithms: ReadonlySet<SignatureAlgorithm>
   #located: Located
+  readonly #hadLogin: boolean
 
   /** @throws {KeysError} ERR_KEYS_UNSUPPORTED, ERR_KEYS_WEAK */
   constructor(parts: TokenKeyParts) {
@@ -64,10 +68,14 @@ export class TokenKey implements PrivateKey {
     this.ski = subjectKeyIdentifier(spki)
     this.keyType = this.#half.kind
     this.source = parts.source
+    this.#padsHere = !parts.mechanisms.has(CK.CKM_RSA_PKCS_PSS) && this.canPadHere
     this.#algorithms = new Set(
-      [...algorithmsOf(this.#half)].filter((name) => parts.mechanisms.has(mechanismOf(name))),
+      [...algorithmsOf(this.#half)].filter(
+        (name) => parts.mechanisms.has(mechanismOf(name)) || (isPss(name) && this.#padsHere),
+      ),
     )
     this.#located = { handle: parts.handle, generation: parts.token.generation }
+    this.#hadLogin = parts.token.needsLogin
     if (this.#half.kind === 'rsa' && parts.canDecryptRaw) {
       this.decryptRaw = (ciphertext, { signal } = {}) => this.#decryptRaw(ciphertext, signal)
     }
@@ -81,6 +89,21 @@ export class TokenKey implements PrivateKey {
     return this.#algorithms
   }
 
+  /** Whether the token signs raw RSA. */
+  get canPadHere(): boolean {
+    return this.#half.kind === 'rsa' && this.#parts.mechanisms.has(CK.CKM_RSA_X_509)
+  }
+
+  get padsHere(): boolean {
+    return this.#padsHere
+  }
+
+  /** From now on PSS is made here: the token says that it can and does not. */
+  padHere(): void {
+    this.#padsHere = true
+    this.#plans.clear()
+  }
+
   /** The token has the mechanism and this key does not do it, as a signature that was tried showed. */
   leaveOut(isRefused: (algorithm: SignatureAlgorithm) => boolean): void {
     this.#algorithms = new Set([...this.#algorithms].filter((name) => !isRefused(name)))
@@ -92,21 +115,31 @@ export class TokenKey implements PrivateKey {
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
     checkOperation(this, algorithm, input, signal)
-    const plan = this.#plan(algorithm)
-    const data = plan.input(input)
+    const data = this.#plan(algorithm).input(input)
     const { token } = this.#parts
     return this.#observed('sign', signal, (abort) =>
-      token.run(async (session) => {
-        const { cryptoki } = token
-        cryptoki.C_SignInit(session, plan.mechanism, this.#handle(session))
-        this.#authenticate(session)
-        const output = Buffer.allocUnsafeSlow(plan.outputBytes)
-        const signature = plan.output(await cryptoki.C_SignAsync(session, data, output))
-        checkSignatureShape(this.#half, signature)
-        data.fill(0) // and held until here: the binding hands bare pointers to another thread
-        return signature
-      }, abort),
+      token.run((session) => this.#signIn(session, algorithm, data), abort),
     )
+  }
+
+  /** A signature of no digest, to see whether there is one. */
+  async probe(session: Handle): Promise<void> {
+    const [algorithm] = this.#algorithms
+    if (algorithm === undefined) return
+    const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
+    await this.#signIn(session, algorithm, this.#plan(algorithm).input(new Uint8Array(digestBytes ?? 0)))
+  }
+
+  async #signIn(session: Handle, algorithm: SignatureAlgorithm, data: Buffer): Promise<Uint8Array> {
+    const { cryptoki } = this.#parts.token
+    const plan = this.#plan(algorithm)
+    cryptoki.C_SignInit(session, plan.mechanism, this.#handle(session))
+    this.#authenticate(session)
+    const output = Buffer.allocUnsafeSlow(plan.outputBytes)
+    const signature = plan.output(await cryptoki.C_SignAsync(session, data, output))
+    checkSignatureShape(this.#half, signature)
+    data.fill(0) // and held until here: the binding hands bare pointers to another thread
+    return signature
   }
 
   async #decryptRaw(ciphertext: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -162,7 +195,7 @@ export class TokenKey implements PrivateKey {
   #plan(algorithm: SignatureAlgorithm): SigningPlan {
     const known = this.#plans.get(algorithm)
     if (known !== undefined) return known
-    const plan = signingPlan(algorithm, this.#half)
+    const plan = signingPlan(algorithm, this.#half, this.#padsHere)
     this.#plans.set(algorithm, plan)
     return plan
   }
@@ -180,6 +213,8 @@ export class TokenKey implements PrivateKey {
     const found = findObjects(token.cryptoki, session, template)
     const [handle] = found
     if (handle === undefined) {
+      // Whoever was logged out sees no private object, and is not told why.
+      if (this.#hadLogin && !token.isLoggedIn(session)) throw new NotLoggedIn()
       throw new KeysError('ERR_KEYS_NOT_FOUND', { path: source, detail: 'the key is gone from the token' })
     }
     if (found.length > 1) {

@@ -57,6 +57,7 @@ export class Token implements ModuleUser, AsyncDisposable {
   #state: State = { name: 'ready', since: performance.now() }
   #recovering: Promise<void> | undefined
   #pauseMs = FIRST_PAUSE_MS
+  #probe: ((session: Handle) => Promise<unknown>) | undefined
   /** Handles of objects that were found in an earlier one are of no use. */
   #generation = 0
 
@@ -99,8 +100,23 @@ export class Token implements ModuleUser, AsyncDisposable {
     return this.#generation
   }
 
+  /** What shows that the token works again, after it was lost. */
+  set probe(probe: (session: Handle) => Promise<unknown>) {
+    this.#probe = probe
+  }
+
+  get needsLogin(): boolean {
+    return (this.info().flags & CK.CKF_LOGIN_REQUIRED) !== 0
+  }
+
   info(): TokenInfo {
     return this.cryptoki.C_GetTokenInfo(this.#slot)
+  }
+
+  /** Whether private objects can be seen in this session: PKCS #11 v2.40 §5.6, `state`. */
+  isLoggedIn(session: Handle): boolean {
+    const { state } = this.cryptoki.C_GetSessionInfo(session)
+    return state === CK.CKS_RO_USER_FUNCTIONS || state === CK.CKS_RW_USER_FUNCTIONS
   }
 
   health(): KeyHomeHealth {
@@ -137,10 +153,14 @@ export class Token implements ModuleUser, AsyncDisposable {
         }
         const error =
           signal.aborted && code === undefined ? (cause as Error) : cryptokiError(cause, this.source)
-        if (remedy === 'none' || !(error instanceof KeysError) || attempt === TRIES) throw error
+        if (remedy === 'none' || !(error instanceof KeysError)) throw error
+        if (remedy === 'pin') {
+          this.#refuse(error)
+          throw error
+        }
+        if (generation === this.#generation) this.#mend(remedy, error, attempt)
+        if (attempt === TRIES) throw error
         this.#options.observer?.retried?.(this.source, error.code)
-        if (remedy === 'pin') this.#refuse(error)
-        else if (generation === this.#generation) this.#mend(remedy, error, attempt)
       }
     }
   }
@@ -215,7 +235,9 @@ export class Token implements ModuleUser, AsyncDisposable {
   async #recover(reason: KeysError): Promise<void> {
     const { signal } = this.#closing
     for (;;) {
-      const attempt = this.#openAnew()
+      const attempt = this.#openAnew().catch((cause: unknown) => {
+        throw this.#notNow(cryptokiError(cause, this.source))
+      })
       attempt.catch(() => {}) // looked at below, and by those who wait for it
       this.#state = { name: 'broken', reason, attempt }
       try {
@@ -246,21 +268,31 @@ export class Token implements ModuleUser, AsyncDisposable {
     try {
       this.#closeSessions()
       this.moduleRestarted()
-      this.#greet()
+      await this.#greet()
       return 'sessions'
     } catch (cause) {
       if (cryptokiError(cause, this.source).code === 'ERR_KEYS_DENIED') throw cause
       await this.#module.restart()
-      this.#greet()
+      await this.#greet()
       return 'module'
     }
   }
 
-  /** Finds the token again, opens a session and logs in. */
-  #greet(): void {
+  /** Finds the token again, logs in and signs: some modules log in to a token that is not there. */
+  async #greet(): Promise<void> {
     this.#slot = findSlot(this.#module, this.#options.name, this.source)
     const session = this.#openSession(true)
-    this.cryptoki.C_CloseSession(session)
+    try {
+      await this.#probe?.(session)
+    } finally {
+      this.cryptoki.C_CloseSession(session)
+    }
+  }
+
+  /** A token that was there is away, not unknown. */
+  #notNow(error: KeysError): KeysError {
+    if (error.isTransient || error.code === 'ERR_KEYS_DENIED') return error
+    return new KeysError('ERR_KEYS_UNAVAILABLE', { path: this.source, detail: error.message, cause: error })
   }
 
   #closeSessions(): void {
@@ -301,8 +333,8 @@ export class Token implements ModuleUser, AsyncDisposable {
   }
 
   #login(session: Handle): void {
+    if (!this.needsLogin) return
     const { flags } = this.info()
-    if ((flags & CK.CKF_LOGIN_REQUIRED) === 0) return
     const pin = this.#options.pin()
     if (pin === undefined && (flags & CK.CKF_PROTECTED_AUTHENTICATION_PATH) === 0) {
       throw new KeysError('ERR_KEYS_DENIED', {
@@ -315,7 +347,7 @@ export class Token implements ModuleUser, AsyncDisposable {
     try {
       this.cryptoki.C_Login(session, CK.CKU_USER, pin)
     } catch (cause) {
-      if (codeOf(cause) !== CKR.userAlreadyLoggedIn) throw cryptokiError(cause, this.source)
+      if (codeOf(cause) !== CKR.userAlreadyLoggedIn) throw cause
     }
   }
 

@@ -55,6 +55,8 @@ const QUERY_ATTRIBUTES: ReadonlySet<string> = new Set([
   'max-sessions',
   'public-key',
 ])
+/** Read, and of no use to anybody. */
+const READ_ONLY = /^(?:library-|slot-[dm]|type)/
 /** Everything else must be percent-encoded, RFC 7512 §2.3: `pk11-pchar`, `pk11-qchar`. */
 const PATH_VALUE = /^[A-Za-z0-9\-._~:[\]@!$'()*+,=&%]*$/
 const QUERY_VALUE = /^[A-Za-z0-9\-._~:[\]@!$'()*+,=/?|;%]*$/
@@ -67,6 +69,16 @@ const MAX_URI = 8192
  * @example readPkcs11Uri('pkcs11:token=web;object=site?module-name=softhsm2&pin-source=/etc/keyless/pin')
  */
 export function readPkcs11Uri(uri: string): Pkcs11Uri {
+  const read = readModuleUri(uri)
+  const { token, serial, slotId, manufacturer, model } = read
+  if ([token, serial, slotId, manufacturer, model].every((part) => part === undefined)) {
+    throw flaw('it names no token', 'add token=<label>, serial=<serial> or slot-id=<number>')
+  }
+  return read
+}
+
+/** The same, where no token need be named: for looking at all of a module's. @throws {KeysError} ERR_KEYS_URI */
+export function readModuleUri(uri: string): Pkcs11Uri {
   if (uri.length > MAX_URI) throw flaw(`longer than ${MAX_URI} characters`)
   const [scheme, rest = ''] = split(uri, ':')
   if (scheme.toLowerCase() !== 'pkcs11') throw flaw('it does not begin with "pkcs11:"')
@@ -80,9 +92,6 @@ export function readPkcs11Uri(uri: string): Pkcs11Uri {
     slotId: wholeNumber('slot-id', path.get('slot-id')),
     manufacturer: text(path.get('manufacturer')),
     model: text(path.get('model')),
-  }
-  if (Object.values(name).every((part) => part === undefined)) {
-    throw flaw('it names no token', 'add token=<label>, serial=<serial> or slot-id=<number>')
   }
   const type = text(path.get('type'))
   if (type !== undefined && type !== 'private') throw flaw(`type=${type}`, 'a private key is needed')
@@ -129,7 +138,12 @@ function attributes(
   for (const part of text === '' ? [] : text.split(separator)) {
     const [name, value] = split(part, '=')
     if (value === undefined) throw flaw('an attribute without a value')
-    if (!known.has(name)) throw flaw(`the attribute "${printable(name)}" is not known here`)
+    if (!known.has(name)) {
+      throw flaw(
+        `the attribute "${printable(name)}" is not known here`,
+        `known are ${[...known].filter((each) => !READ_ONLY.test(each)).join(', ')}`,
+      )
+    }
     if (found.has(name)) throw flaw(`"${name}" is said twice`) // §2.3
     if (!form.test(value)) throw flaw(`"${name}" has a character that must be percent-encoded`)
     found.set(name, percentDecoded(value, name))
@@ -149,7 +163,7 @@ function percentDecoded(value: string, name: string): Buffer {
 function wholeNumber(name: string, bytes: Buffer | undefined): number | undefined {
   if (bytes === undefined) return undefined
   const text = bytes.toString('latin1')
-  if (!/^\d{1,9}$/.test(text)) throw flaw(`"${name}" is not a number`)
+  if (!/^\d{1,15}$/.test(text)) throw flaw(`"${name}" is not a number`)
   return Number(text)
 }
 

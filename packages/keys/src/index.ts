@@ -7,8 +7,14 @@ export {
   type KeyDriver,
   type KeyHomeHealth,
 } from './driver/driver.ts'
-export { driverOf, URI_FORMS } from './driver/driver-names.ts'
-export { type KeyStoreEntry, KeyStores, type KeyStoresOptions, openKeyStores } from './driver/key-stores.ts'
+export { blockingCalls, driverOf, URI_FORMS } from './driver/driver-names.ts'
+export {
+  importDriver,
+  type KeyStoreEntry,
+  KeyStores,
+  type KeyStoresOptions,
+  openKeyStores,
+} from './driver/key-stores.ts'
 export { KEYS_ERRORS, KeysError, type KeysErrorCode, type KeysErrorDetail } from './errors.ts'
 export {
   FileStore,

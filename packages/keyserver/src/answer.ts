@@ -1,5 +1,6 @@
 // What each opcode asks for, and what the client is told when it cannot be had.
 import {
+  KeysError,
   type KeyStore,
   type MaybePromise,
   type PrivateKey,
@@ -314,8 +315,10 @@ function lookupBroken(error: unknown): Failure {
   return lookupFailure('ERR_KEYLESS_INTERNAL', errorText(error))
 }
 
+/** Where the key's home is away or busy, another key server may have an answer: that is not a fault of the request. */
 function operationBroken(error: unknown): Failure {
-  return failure('ERR_KEYLESS_CRYPTOGRAPHY', errorText(error))
+  const isTransient = error instanceof KeysError && error.isTransient
+  return failure(isTransient ? 'ERR_KEYLESS_INTERNAL' : 'ERR_KEYLESS_CRYPTOGRAPHY', errorText(error))
 }
 
 /** Errors of the key packages carry no secret in their text. */

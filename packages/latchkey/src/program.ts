@@ -15,6 +15,7 @@ Examples:
   latchkey keyserver -c /etc/keyless/gokeyless.yaml
   latchkey edge -c latchkey-edge.yaml
   latchkey audit verify /var/log/latchkey/audit
+  latchkey hsm test 'pkcs11:token=web?module-name=softhsm2&pin-source=pin'
   latchkey help edge
 
 Exit codes: 0 done, 1 misconfigured or failed, 2 the command line is not understood.
@@ -64,6 +65,18 @@ Examples:
 Exit codes: 0 proven, 1 not proven or not readable.
 `
 
+const HSM_HELP = `
+The URI is what the key server has in private_key_stores. Put it in quotes: it has characters that the shell would take.
+"test" and "csr" take the names of keys in cloud services as well.
+
+Examples:
+  latchkey hsm list 'pkcs11:?module-name=softhsm2'
+  latchkey hsm list 'pkcs11:token=web?module-name=softhsm2&pin-source=/etc/keyless/pin'
+  latchkey hsm generate 'pkcs11:token=web;object=site?module-name=softhsm2&pin-source=pin' --algorithm ecdsa-p256
+  latchkey hsm csr 'pkcs11:token=web;object=site?module-name=softhsm2&pin-source=pin' --name site.example > site.csr
+  latchkey hsm test 'arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'
+`
+
 const DEMO_HELP = `
 Starts an origin, a key server and an edge as separate processes on 127.0.0.1, with certificates made for the purpose in
 a temporary directory, fetches a page, shows that the edge has no private key, and stays up until Ctrl-C.
@@ -109,6 +122,7 @@ function createProgram(console: Console, done: (code: ExitCode) => void): Comman
   addKeyServerWorker(program, console, done)
   addEdge(program, console, done)
   addAudit(program, console, done)
+  addHsm(program, console, done)
   addDemo(program, console, done)
   return program
 }
@@ -239,6 +253,61 @@ function addAudit(program: Command, console: Console, done: Done): void {
         done(verifyAuditLogs({ paths, expectHeads: expectHead }, console))
       },
     )
+}
+
+/** As in `keys-pkcs11`, which is not loaded for a help text. */
+const GENERATED = [
+  'ecdsa-p256',
+  'ecdsa-p384',
+  'ecdsa-p521',
+  'rsa-2048',
+  'rsa-3072',
+  'rsa-4096',
+  'ed25519',
+] as const
+
+function addHsm(program: Command, console: Console, done: Done): void {
+  const hsm = program
+    .command('hsm')
+    .summary('keys in HSMs and cloud services: list, test, generate, csr')
+    .description('Looks at, tries and makes keys that are in HSMs, TPMs and cloud services.')
+    .addHelpText('after', HSM_HELP)
+  hsm
+    .command('list')
+    .description('Shows the tokens of a PKCS#11 module and, with a PIN, the private keys on them.')
+    .argument('<uri>', 'a PKCS#11 URI; without a token: all tokens of the module')
+    .action(async (uri: string) => {
+      const { listHsm } = await import('./commands/hsm.ts')
+      done(await listHsm({ uri }, console))
+    })
+  hsm
+    .command('test')
+    .description(
+      'Signs with every key that the URI names, verifies the signatures and says how long they took.',
+    )
+    .argument('<uri>', 'as in private_key_stores')
+    .action(async (uri: string) => {
+      const { testHsm } = await import('./commands/hsm.ts')
+      done(await testHsm({ uri }, console))
+    })
+  hsm
+    .command('generate')
+    .description('Makes a key pair on a token, never to leave it.')
+    .argument('<uri>', 'a PKCS#11 URI with object=<label of the new key>')
+    .addOption(new Option('--algorithm <name>', 'kind of key').choices(GENERATED).default('ecdsa-p256'))
+    .action(async (uri: string, { algorithm }: { readonly algorithm: (typeof GENERATED)[number] }) => {
+      const { generateHsm } = await import('./commands/hsm.ts')
+      done(await generateHsm({ uri, algorithm }, console))
+    })
+  hsm
+    .command('csr')
+    .description('Prints a certification request (PKCS #10) that the key has signed.')
+    .argument('<uri>', 'of one key, as in private_key_stores')
+    .requiredOption('--name <name...>', 'host names of the certificate')
+    .action(async (uri: string, { name }: { readonly name: readonly string[] }) => {
+      const { requestHsm } = await import('./commands/hsm.ts')
+      done(await requestHsm({ uri, names: name }, console))
+    })
 }
 
 function addDemo(program: Command, console: Console, done: Done): void {

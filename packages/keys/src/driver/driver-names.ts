@@ -35,3 +35,31 @@ export const URI_FORMS =
 export function driverOf(uri: string): DriverName | undefined {
   return DRIVERS.find(({ form }) => form.test(uri))
 }
+
+/** As `keys-pkcs11` opens where nothing is said. */
+const DEFAULT_SESSIONS = 16
+/** Threads beyond this cost more than they bring. */
+const MAX_THREADS = 128
+
+/**
+ * Calls that may be under way in libuv's pool at a time, in each of `processes`: a PKCS#11 module blocks the thread that
+ * it is called on. Whoever starts a process sets `UV_THREADPOOL_SIZE` by it.
+ */
+export function blockingCalls(
+  entries: readonly { readonly uri?: string | undefined; readonly maxInFlight?: number | undefined }[],
+  processes = 1,
+): number {
+  const byToken = new Map<string, number>()
+  for (const { uri, maxInFlight } of entries) {
+    if (uri === undefined || !/^pkcs11:/i.test(uri)) continue
+    const [path = '', query = ''] = uri.split('?')
+    const token = path.replaceAll(/(?:^pkcs11:|;)(?:id|object|type)=[^;]*/gi, '')
+    const said = Number(/(?:^|&)max-sessions=(\d{1,4})/.exec(query)?.[1] ?? DEFAULT_SESSIONS)
+    byToken.set(token, Math.max(byToken.get(token) ?? 0, maxInFlight ?? said))
+  }
+  const calls = [...byToken.values()].reduce(
+    (sum, each) => sum + Math.max(1, Math.floor(each / processes)),
+    0,
+  )
+  return Math.min(calls, MAX_THREADS)
+}

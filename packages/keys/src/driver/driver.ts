@@ -24,6 +24,8 @@ export interface DriverOptions {
   /** As many processes serve the same keys, this one included: each takes its part of the limits. Default: 1. */
   readonly processes?: number | undefined
   readonly observer?: DriverObserver | undefined
+  /** A person looks on: what could do harm when it is done again and again, such as a login after a wrong PIN, is done. */
+  readonly isAttended?: boolean | undefined
   /** Ends the opening; the store that was opened does not listen to it. */
   readonly signal?: AbortSignal | undefined
 }

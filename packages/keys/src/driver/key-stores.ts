@@ -133,7 +133,8 @@ function byDriver(entries: readonly DriverEntry[]): Map<string, DriverEntry[]> {
   })
 }
 
-async function importDriver(packageName: string): Promise<KeyDriver> {
+/** The package of a driver. @throws {KeysError} ERR_KEYS_DRIVER if it is not installed. */
+export async function importDriver(packageName: string): Promise<KeyDriver> {
   try {
     return (await import(packageName)) as KeyDriver
   } catch (cause) {

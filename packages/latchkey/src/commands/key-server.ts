@@ -1,5 +1,6 @@
 // `latchkey keyserver`: a key server from its configuration to its last connection.
 import { MetricRegistry, renderMetrics } from '@latchkey/core'
+import { blockingCalls } from '@latchkey/keys'
 import { type KeyServerConfig, loadKeyServerConfig } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { hostAndPort } from '../process/host-and-port.ts'
@@ -40,7 +41,10 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
   const reloaded = reloads.series('ok')
   const notReloaded = reloads.series('failed')
   const { workers, listenSocket } = config
-  using _observed = workers > 1 ? observeProcess(registry) : undefined
+  const threads = blockingCalls(config.stores, workers)
+  // The number of threads in a process is settled before its first line runs.
+  const isServedHere = workers === 1 && threads === 0
+  using _observed = isServedHere ? undefined : observeProcess(registry)
   let service: KeyServerService | undefined
   const started = Promise.withResolvers<KeyServerService>()
   const reloading = oneAtATime()
@@ -85,10 +89,17 @@ export async function runKeyServer(command: KeyServerCommand, { cwd, env, err }:
     readiness: async () => mergeConditions((await service?.statuses()) ?? [], isEnding),
   })
   if (listenSocket !== undefined) await removeStaleSocket(listenSocket)
-  const running =
-    workers > 1
-      ? await serveInWorkers({ command, cwd, workers, listenSocket, stuckMs: watchdogMs(env), logger })
-      : await serveHere({ config, logger })
+  const running = isServedHere
+    ? await serveHere({ config, logger })
+    : await serveInWorkers({
+        command,
+        cwd,
+        workers,
+        listenSocket,
+        blockingCalls: threads,
+        stuckMs: watchdogMs(env),
+        logger,
+      })
   service = running
   // Not before the port is ours: a second key server that cannot start must not take the file from the first.
   using _pidFile = writePidFile(config.pidFile)

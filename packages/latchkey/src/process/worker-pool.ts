@@ -31,6 +31,8 @@ export interface WorkerPoolOptions {
   /** Asked of each worker when it starts, as the question "start". `isLate`: in place of one that ended. */
   readonly startValue: (index: number, isLate: boolean) => unknown
   readonly env: Readonly<Record<string, string>>
+  /** The first is up before the others begin, so that what it fails at is tried once. Default: all begin together. */
+  readonly isFirstAlone?: boolean
   /** A worker that does not answer for so long is stuck. */
   readonly stuckMs: number
   readonly logger: Logger
@@ -92,13 +94,14 @@ export class WorkerPool implements AsyncDisposable {
       cwd: options.cwd,
     })
     const pool = new WorkerPool(options)
+    const start = (slot: Slot): Promise<void> => {
+      pool.#fork(slot)
+      return slot.first.promise
+    }
     try {
-      await Promise.all(
-        pool.#slots.map((slot) => {
-          pool.#fork(slot)
-          return slot.first.promise
-        }),
-      )
+      const [first, ...others] = pool.#slots
+      if (options.isFirstAlone === true && first !== undefined) await start(first)
+      await Promise.all((options.isFirstAlone === true ? others : pool.#slots).map(start))
     } catch (error) {
       await pool.close(0)
       throw error

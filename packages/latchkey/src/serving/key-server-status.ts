@@ -1,13 +1,17 @@
 // What monitoring sees of a key server process: its metrics, and whether it can do its work.
 import { MetricRegistry, type MetricSnapshot } from '@latchkey/core'
+import type { DriverObserver, KeyHomeHealth, KeyStores } from '@latchkey/keys'
 import { type KeyServer, KeyServerMetrics } from '@latchkey/keyserver'
 import type { KeyServerConfig } from '../config/key-server-config.ts'
 import { observeProcess } from '../process/process-metrics.ts'
 import type { ReadinessCondition } from '../process/status-server.ts'
 import type { KeyServerAudit } from './key-server-audit.ts'
+import { KeyHomeMetrics } from './key-home-metrics.ts'
 
 export interface KeyServerMonitoring extends Disposable {
   readonly metrics: KeyServerMetrics
+  /** For the drivers to tell. */
+  readonly homes: DriverObserver
   status(): {
     readonly metrics: readonly MetricSnapshot[]
     readonly conditions: readonly ReadinessCondition[]
@@ -18,20 +22,22 @@ export interface KeyServerMonitoring extends Disposable {
   certificatesLoaded(config: Pick<KeyServerConfig, 'files' | 'tls'>): void
 }
 
-/** @param keyCount of keys that are loaded at the moment. */
+/** @param keys those that are in use; undefined while they are loaded. */
 export function monitorKeyServer(
   config: KeyServerConfig,
-  keyCount: () => number,
+  keys: () => Pick<KeyStores, 'size' | 'health'> | undefined,
   audit?: KeyServerAudit,
 ): KeyServerMonitoring {
   const registry = new MetricRegistry()
   const metrics = new KeyServerMetrics(registry)
   const process = observeProcess(registry)
-  const keys = registry.gauge('latchkey_keys_loaded', {
+  const homes = new KeyHomeMetrics(registry, () => keys()?.health() ?? [])
+  const keyCount = (): number => keys()?.size ?? 0
+  const loaded = registry.gauge('latchkey_keys_loaded', {
     help: 'Private keys that can be used.',
     merge: 'max',
   })
-  registry.beforeSnapshot(() => keys.set(keys.series(), keyCount()))
+  registry.beforeSnapshot(() => loaded.set(loaded.series(), keyCount()))
   if (audit !== undefined) countRecords(audit, registry)
   const refused = registry.counter('latchkey_metric_series_refused_total', {
     help: 'Label sets that were asked for beyond the limit of a metric and are not shown.',
@@ -45,6 +51,7 @@ export function monitorKeyServer(
   let watched: KeyServer | undefined
   return {
     metrics,
+    homes,
     certificatesLoaded,
     watch: (server) => {
       watched = server
@@ -54,6 +61,7 @@ export function monitorKeyServer(
       const { isListening = false, isClosing = false, isCertificateValid = false } = watched?.status() ?? {}
       const conditions = [
         { name: 'keys', isMet: keyCount() > 0 },
+        ...homeConditions(keys()?.health() ?? []),
         { name: 'certificate', isMet: isCertificateValid },
         { name: 'listening', isMet: isListening },
         { name: 'not_draining', isMet: !isClosing },
@@ -63,6 +71,11 @@ export function monitorKeyServer(
     },
     [Symbol.dispose]: () => process[Symbol.dispose](),
   }
+}
+
+/** Ready is who can sign with some of them: the others may be at a home that no key server can reach now. */
+function homeConditions(homes: readonly KeyHomeHealth[]): ReadinessCondition[] {
+  return homes.length === 0 ? [] : [{ name: 'key_homes', isMet: homes.some(({ state }) => state !== 'down') }]
 }
 
 function countRecords(audit: KeyServerAudit, registry: MetricRegistry): void {

@@ -66,9 +66,12 @@ export class KeyServerUnit implements AsyncDisposable {
   static async open(options: KeyServerUnitOptions): Promise<KeyServerUnit> {
     const { config, logger, loadLogger = logger, share, processes = 1, index = 0 } = options
     await using stack = new AsyncDisposableStack()
-    const keyStore = stack.use(await openKeyStores(config.stores, { logger: loadLogger, share, processes }))
     const audit = stack.use(auditKeyServer(config.audit, { index, logger, now: Date.now }))
-    const monitoring = stack.use(monitorKeyServer(config, () => keyStore.size, audit))
+    let loaded: KeyStores | undefined
+    const monitoring = stack.use(monitorKeyServer(config, () => loaded, audit))
+    const loading = { logger: loadLogger, share, processes, observer: monitoring.homes }
+    const keyStore = stack.use(await openKeyStores(config.stores, loading))
+    loaded = keyStore
     const tracing = stack.use(await traceKeyServer(config.tracing, loadLogger))
     const rules = new KeyServerRules(config, { logger: loadLogger, processes })
     rules.report(keyStore.list())

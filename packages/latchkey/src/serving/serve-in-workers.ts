@@ -26,6 +26,8 @@ const MIN_POOL_THREADS = 4
 export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'isLate'> {
   readonly workers: number
   readonly listenSocket: string | undefined
+  /** Calls of a worker that hold a thread of libuv's pool, besides signatures with keys of files. */
+  readonly blockingCalls: number
   /** A worker that does not answer for so long is replaced. */
   readonly stuckMs?: number | undefined
   readonly logger: Logger
@@ -35,6 +37,7 @@ export interface WorkersOptions extends Omit<WorkerStart, 'index' | 'count' | 'i
 export async function serveInWorkers({
   workers,
   listenSocket,
+  blockingCalls,
   stuckMs = STUCK_MS,
   logger,
   ...start
@@ -46,7 +49,11 @@ export async function serveInWorkers({
     execArgv: process.execArgv,
     cwd: process.cwd(),
     // One more than the operations that run beside the event loop, for the files that a reload reads.
-    env: { UV_THREADPOOL_SIZE: String(Math.max(MIN_POOL_THREADS, availableParallelism() + 1)) },
+    env: {
+      UV_THREADPOOL_SIZE: String(blockingCalls + Math.max(MIN_POOL_THREADS, availableParallelism() + 1)),
+    },
+    // A wrong PIN must be tried once, not once by each.
+    isFirstAlone: blockingCalls > 0,
     stuckMs,
     startValue: (index, isLate): WorkerStart => ({ ...start, index, count: workers, isLate }),
     logger,
