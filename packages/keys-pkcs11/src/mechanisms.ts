@@ -3,6 +3,7 @@ import type { SignatureAlgorithm } from '@latchkey/keys'
 import {
   DIGEST_INFO,
   type DigestInfoHash,
+  ecdsaInput,
   ecdsaToDer,
   isPss,
   ORDER_BYTES,
@@ -56,9 +57,9 @@ export function signingPlan(
     const bytes = ORDER_BYTES[half.curve] as number
     return {
       mechanism: { mechanism },
-      input: (digest) => asLongAsOrder(digest, bytes),
+      input: (digest) => Buffer.from(ecdsaInput(digest, bytes)),
       outputBytes: 2 * bytes,
-      output: ecdsaToDer,
+      output: (signature) => ecdsaToDer(signature, bytes),
     }
   }
   if (half.kind === 'ed25519') {
@@ -85,19 +86,6 @@ export function signingPlan(
     outputBytes,
     output: asBytes,
   }
-}
-
-/**
- * ECDSA takes the leftmost bits of a digest, as many as the order has, as a number (FIPS 186-5 §6.4.1). Not all modules
- * cut a longer digest, and some refuse a shorter one: a number has the same value with zeros in front.
- */
-function asLongAsOrder(digest: Uint8Array, orderBytes: number): Buffer {
-  if (digest.length >= orderBytes) return Buffer.from(digest.subarray(0, orderBytes))
-  // No module knows a hash as long as the order of P-521.
-  const length = orderBytes > 64 ? digest.length : orderBytes
-  const input = Buffer.alloc(length)
-  input.set(digest, length - digest.length)
-  return input
 }
 
 /** Never a null pointer, which modules refuse: an empty message is one as well. */

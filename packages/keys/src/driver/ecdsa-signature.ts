@@ -14,16 +14,17 @@ export const ORDER_BYTES: Readonly<Record<string, number>> = {
 }
 
 /**
- * @param raw r‖s, both equally long, big-endian.
+ * @param raw r‖s, big-endian.
+ * @param orderBytes of the curve, see {@link ORDER_BYTES}: how long each of them is.
  * @returns an array of the caller's own.
  * @throws {KeysError} ERR_KEYS_REPLY if that is no pair of numbers above zero.
  */
-export function ecdsaToDer(raw: Uint8Array): Uint8Array {
-  if (raw.length === 0 || raw.length % 2 !== 0 || raw.length > 2 * 66) {
+export function ecdsaToDer(raw: Uint8Array, orderBytes: number): Uint8Array {
+  if (raw.length !== 2 * orderBytes) {
     throw new KeysError('ERR_KEYS_REPLY', { detail: `an ECDSA signature of ${raw.length} bytes` })
   }
-  const r = derInteger(raw.subarray(0, raw.length / 2))
-  const s = derInteger(raw.subarray(raw.length / 2))
+  const r = derInteger(raw.subarray(0, orderBytes))
+  const s = derInteger(raw.subarray(orderBytes))
   const length = r.length + s.length
   const head = length < 0x80 ? [DER_TAG.sequence, length] : [DER_TAG.sequence, 0x81, length]
   return new Uint8Array([...head, ...r, ...s])

@@ -11,6 +11,7 @@ export type {
   KeyDriver,
   KeyHomeHealth,
 } from './driver.ts'
+export { ecdsaInput } from './ecdsa-input.ts'
 export { ecdsaFromDer, ecdsaToDer, ORDER_BYTES } from './ecdsa-signature.ts'
 export { isSignature, proveKey } from './key-proof.ts'
 export { KeyTable } from './key-table.ts'
@@ -18,6 +19,7 @@ export { checkOperation } from './operation-input.ts'
 export { RemoteCalls, type RemoteCallsOptions } from './remote-calls.ts'
 export { type RemoteHome, RemoteKey, shortcoming } from './remote-key.ts'
 export { logSigner, RemoteKeyStore, type RemoteService } from './remote-key-store.ts'
+export { retryAfterMs } from './retry-after.ts'
 export { checkSignatureShape } from './signature-shape.ts'
 export { algorithmsOf, isPss } from '../algorithms.ts'
 export { DIGEST_INFO, type DigestInfoHash } from '../digest-info.ts'

@@ -24,6 +24,8 @@ export interface RemoteService<Name> {
   sourceOf(name: Name): string
   /** Asks the service for the public half and what it can do. @throws {KeysError} and nothing else. */
   open(name: Name, calls: RemoteCalls): Promise<RemoteHome>
+  /** Ends its connections. */
+  close?(): void
 }
 
 /** As many wait as are under way, and then some: what is over is better told at once. */
@@ -77,8 +79,10 @@ export class RemoteKeyStore<Name> implements DriverStore {
     options: DriverOptions,
     clock?: Clock,
   ): Promise<RemoteKeyStore<Name>> {
-    const store = new RemoteKeyStore(service, entries, options, clock)
+    await using stack = new AsyncDisposableStack()
+    const store = stack.use(new RemoteKeyStore(service, entries, options, clock))
     store.#keys.replace(await store.#load(options.signal))
+    stack.move()
     return store
   }
 
@@ -120,6 +124,7 @@ export class RemoteKeyStore<Name> implements DriverStore {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new KeysError('ERR_KEYS_DISPOSED'))
     this.#keys.replace([])
+    this.#service.close?.()
   }
 
   async #load(signal: AbortSignal | undefined): Promise<RemoteKey[]> {
