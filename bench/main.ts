@@ -4,6 +4,7 @@ import { edgeBulk } from './edge-bulk.ts'
 import { keyServerRates, load10k, pingUnderRsa } from './key-server.ts'
 import { keyServerAudit } from './key-server-audit.ts'
 import { keylessFull } from './keyless-full.ts'
+import { keylessFullHsm, pkcs11Signing } from './pkcs11.ts'
 import { signDigest } from './sign-digest.ts'
 import { type Bench, printResults, type Result, writeResults } from './support/report.ts'
 import { tlsBulk } from './tls-bulk.ts'
@@ -24,6 +25,8 @@ const BENCHES: readonly (Bench & { readonly ids?: readonly string[] })[] = [
   pingUnderRsa,
   load10k,
   keyServerAudit,
+  ...pkcs11Signing,
+  keylessFullHsm,
 ]
 
 const wanted = process.argv.slice(2)

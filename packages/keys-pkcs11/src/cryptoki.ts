@@ -119,6 +119,9 @@ export class NotLoggedIn extends Error {
 export function cryptokiError(cause: unknown, source: string): KeysError {
   if (cause instanceof KeysError) return cause
   const code = codeOf(cause)
+  if (cause instanceof DOMException && cause.name === 'TimeoutError') {
+    return new KeysError('ERR_KEYS_DEADLINE', { path: source, detail: 'no session came free in time', cause })
+  }
   if (code === undefined) {
     const detail = cause instanceof Error ? cause.message : 'unknown failure'
     return new KeysError('ERR_KEYS_CRYPTO', { path: source, detail, cause })

@@ -1,7 +1,6 @@
 // Sessions of one token: each does one operation at a time (PKCS #11 v2.40 §5.11: a second C_SignInit is
 // CKR_OPERATION_ACTIVE), so each is lent to one borrower. Who finds none waits in a line that has an end.
 import { KeysError } from '@latchkey/keys'
-import type { MaybePromise } from '@latchkey/keys'
 import { codeOf, type Handle } from './cryptoki.ts'
 import { CKR } from './return-values.ts'
 
@@ -45,19 +44,20 @@ export class SessionPool {
     return this.#lent.size + this.#free.length
   }
 
+  /** A session, if one is free or may be opened. @throws what opening throws. */
+  take(): Handle | undefined {
+    if (this.#isPaused) return undefined
+    const session = this.#free.pop() ?? this.#openOne()
+    if (session !== undefined) this.#lent.add(session)
+    return session
+  }
+
   /**
-   * A session, at once if one is free or may be opened.
+   * The next session that comes back.
    *
-   * @throws {KeysError} ERR_KEYS_BUSY if too many wait; the signal's reason; what opening throws.
+   * @throws {KeysError} ERR_KEYS_BUSY if too many wait; the signal's reason.
    */
-  borrow(signal: AbortSignal): MaybePromise<Handle> {
-    if (!this.#isPaused) {
-      const session = this.#free.pop() ?? this.#openOne()
-      if (session !== undefined) {
-        this.#lent.add(session)
-        return session
-      }
-    }
+  async wait(signal: AbortSignal): Promise<Handle> {
     if (this.#waiting.size >= this.#options.maxQueued) {
       throw new KeysError('ERR_KEYS_BUSY', { detail: `${this.#waiting.size} operations wait for a session` })
     }
@@ -69,7 +69,11 @@ export class SessionPool {
       if (this.#waiting.delete(waiter)) reject(signal.reason as Error)
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    return promise.finally(() => signal.removeEventListener('abort', onAbort))
+    try {
+      return await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   /** The session did what it should and is idle. */

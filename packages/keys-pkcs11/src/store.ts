@@ -138,7 +138,10 @@ export class Pkcs11Store implements DriverStore {
 
   async #loadHome({ token, wanted }: Home, signal: AbortSignal): Promise<TokenKey[]> {
     this.#logger.info(`loading ${token.source}...`, { path: token.source })
-    const found = await token.run((session) => this.#find(token, wanted, session), signal)
+    const found = await token.run((session) => this.#find(token, wanted, session), {
+      caller: signal,
+      until: performance.now() + LOAD_TIMEOUT_MS,
+    })
     const keys: TokenKey[] = []
     let toldAt = performance.now()
     for (const [index, candidates] of found.entries()) {

@@ -21,6 +21,7 @@ import {
   supportedHalf,
 } from '@latchkey/keys/driver'
 import { CK, type Handle, NotLoggedIn } from './cryptoki.ts'
+import { Deadlines } from './deadlines.ts'
 import { mechanismOf, type SigningPlan, signingPlan, type TokenMechanisms } from './mechanisms.ts'
 import { findObjects, named } from './objects.ts'
 import type { KeyObjectName } from './public-halves.ts'
@@ -53,6 +54,7 @@ export class TokenKey implements PrivateKey {
   readonly decryptRaw?: (ciphertext: Uint8Array, options?: { signal?: AbortSignal }) => Promise<Uint8Array>
   readonly #parts: TokenKeyParts
   readonly #half: SupportedHalf
+  readonly #deadlines: Deadlines
   readonly #plans = new Map<SignatureAlgorithm, SigningPlan>()
   #padsHere: boolean
   #algorithms: ReadonlySet<SignatureAlgorithm>
@@ -63,6 +65,7 @@ export class TokenKey implements PrivateKey {
   constructor(parts: TokenKeyParts) {
     const spki = parts.publicKey.export({ type: 'spki', format: 'der' })
     this.#parts = parts
+    this.#deadlines = new Deadlines(parts.timeoutMs)
     this.#half = supportedHalf(spki, parts.source, false)
     this.publicKey = parts.publicKey
     this.ski = subjectKeyIdentifier(spki)
@@ -115,11 +118,9 @@ export class TokenKey implements PrivateKey {
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
     checkOperation(this, algorithm, input, signal)
-    const data = this.#plan(algorithm).input(input)
-    const { token } = this.#parts
-    return this.#observed('sign', signal, (abort) =>
-      token.run((session) => this.#signIn(session, algorithm, data), abort),
-    )
+    const plan = this.#plan(algorithm)
+    const data = plan.input(input)
+    return this.#inTime('sign', signal, (session) => this.#signIn(session, plan, data))
   }
 
   /** A signature of no digest, to see whether there is one. */
@@ -127,69 +128,83 @@ export class TokenKey implements PrivateKey {
     const [algorithm] = this.#algorithms
     if (algorithm === undefined) return
     const { digestBytes } = SIGNATURE_ALGORITHMS[algorithm]
-    await this.#signIn(session, algorithm, this.#plan(algorithm).input(new Uint8Array(digestBytes ?? 0)))
+    const plan = this.#plan(algorithm)
+    await this.#signIn(session, plan, plan.input(new Uint8Array(digestBytes ?? 0)))
   }
 
-  async #signIn(session: Handle, algorithm: SignatureAlgorithm, data: Buffer): Promise<Uint8Array> {
+  #signIn(session: Handle, plan: SigningPlan, data: Buffer): Promise<Uint8Array> {
     const { cryptoki } = this.#parts.token
-    const plan = this.#plan(algorithm)
     cryptoki.C_SignInit(session, plan.mechanism, this.#handle(session))
     this.#authenticate(session)
-    const output = Buffer.allocUnsafeSlow(plan.outputBytes)
-    const signature = plan.output(await cryptoki.C_SignAsync(session, data, output))
-    checkSignatureShape(this.#half, signature)
-    data.fill(0) // and held until here: the binding hands bare pointers to another thread
-    return signature
+    return new Promise((resolve, reject) => {
+      // The binding hands bare pointers to another thread: who calls back holds on to what they point to.
+      cryptoki.C_Sign(session, data, Buffer.allocUnsafeSlow(plan.outputBytes), (error, output) => {
+        // Null where there is none, whatever the type says.
+        if ((error as Error | null) !== null) return reject(error)
+        data.fill(0)
+        try {
+          const signature = plan.output(output)
+          checkSignatureShape(this.#half, signature)
+          resolve(signature)
+        } catch (cause) {
+          reject(cause)
+        }
+      })
+    })
   }
 
   async #decryptRaw(ciphertext: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
     signal?.throwIfAborted()
     const block = Buffer.from(rsaBlock(rsaModulus(this.publicKey), ciphertext))
-    const { token } = this.#parts
-    return this.#observed('decrypt', signal, (abort) =>
-      token.run(async (session) => {
-        const { cryptoki } = token
-        cryptoki.C_DecryptInit(session, { mechanism: CK.CKM_RSA_X_509 }, this.#handle(session))
-        this.#authenticate(session)
-        const output = Buffer.allocUnsafeSlow(block.length)
-        const plaintext = await cryptoki.C_DecryptAsync(session, block, output)
-        // Some modules drop zeros in front: the padding's own first byte is one.
-        const whole = new Uint8Array(block.length)
-        whole.set(plaintext, block.length - plaintext.length)
-        output.fill(0)
-        block.fill(0) // and held until here, as in sign
-        return whole
-      }, abort),
-    )
+    return this.#inTime('decrypt', signal, async (session) => {
+      const { cryptoki } = this.#parts.token
+      cryptoki.C_DecryptInit(session, { mechanism: CK.CKM_RSA_X_509 }, this.#handle(session))
+      this.#authenticate(session)
+      const output = Buffer.allocUnsafeSlow(block.length)
+      const plaintext = await cryptoki.C_DecryptAsync(session, block, output)
+      // Some modules drop zeros in front: the padding's own first byte is one.
+      const whole = new Uint8Array(block.length)
+      whole.set(plaintext, block.length - plaintext.length)
+      output.fill(0)
+      block.fill(0) // and held until here, as in #signIn
+      return whole
+    })
   }
 
-  async #observed<T>(
+  /** A call into a module cannot be stopped: whoever asked is told in time, and the session comes back when it does. */
+  #inTime<T>(
     operation: DriverOperation,
     caller: AbortSignal | undefined,
-    run: (signal: AbortSignal) => Promise<T>,
+    work: (session: Handle) => Promise<T>,
   ): Promise<T> {
-    const { observer, source, timeoutMs } = this.#parts
+    const { observer, source, timeoutMs, token } = this.#parts
     const startedAt = performance.now()
-    const deadline = AbortSignal.timeout(timeoutMs)
-    const signal = caller === undefined ? deadline : AbortSignal.any([caller, deadline])
-    const told = (error: KeysError | undefined): void =>
-      observer?.called?.({ source, operation, error: error?.code, durationMs: performance.now() - startedAt })
-    try {
-      const result = await orAborted(run(signal), signal)
-      told(undefined)
-      return result
-    } catch (cause) {
-      if (caller?.aborted === true) throw caller.reason
-      const error = deadline.aborted
-        ? new KeysError('ERR_KEYS_DEADLINE', {
-            path: source,
-            detail: `no answer within ${timeoutMs} ms`,
-            cause,
-          })
-        : (cause as KeysError)
-      told(error)
-      throw error
+    const told = (error: unknown): void => {
+      const code = error instanceof KeysError ? error.code : undefined
+      observer?.called?.({ source, operation, error: code, durationMs: performance.now() - startedAt })
     }
+    return new Promise((resolve, reject) => {
+      const deadline = this.#deadlines.start(() => {
+        const late = new KeysError('ERR_KEYS_DEADLINE', {
+          path: source,
+          detail: `no answer within ${timeoutMs} ms`,
+        })
+        told(late)
+        reject(late)
+      })
+      token.run(work, { caller, until: deadline.at }).then(
+        (value) => {
+          this.#deadlines.settled(deadline)
+          told(undefined)
+          return resolve(value)
+        },
+        (cause: unknown) => {
+          this.#deadlines.settled(deadline)
+          if (caller?.aborted !== true) told(cause)
+          return reject(cause)
+        },
+      )
+    })
   }
 
   #plan(algorithm: SignatureAlgorithm): SigningPlan {
@@ -226,14 +241,4 @@ export class TokenKey implements PrivateKey {
     this.#located = { handle, generation: token.generation }
     return handle
   }
-}
-
-/** A call into a module cannot be stopped: whoever asked is told in time, and the session comes back when it does. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>()
-  const onAbort = (): void => reject(signal.reason as Error)
-  if (signal.aborted) onAbort()
-  signal.addEventListener('abort', onAbort, { once: true })
-  work.then(resolve, reject)
-  return promise.finally(() => signal.removeEventListener('abort', onAbort))
 }

@@ -25,6 +25,13 @@ const MAX_PAUSE_MS = 30_000
 /** A token that worked for so long is not the one that broke before. */
 const SETTLED_MS = 60_000
 
+/** How long somebody waits for a session. */
+export interface Patience {
+  readonly caller?: AbortSignal | undefined
+  /** As `performance.now()` counts. */
+  readonly until: number
+}
+
 export interface TokenOptions {
   readonly name: TokenName
   /** Names the token in errors and metrics. */
@@ -60,6 +67,7 @@ export class Token implements ModuleUser, AsyncDisposable {
   #probe: ((session: Handle) => Promise<unknown>) | undefined
   /** Handles of objects that were found in an earlier one are of no use. */
   #generation = 0
+  #isClosing = false
 
   private constructor(module: Pkcs11Module, options: TokenOptions) {
     this.#module = module
@@ -80,7 +88,7 @@ export class Token implements ModuleUser, AsyncDisposable {
     const token = new Token(module, options)
     module.join(token)
     try {
-      await token.run(() => {}, AbortSignal.timeout(DRAIN_MS))
+      await token.run(() => {}, { until: performance.now() + DRAIN_MS })
       return token
     } catch (cause) {
       await token[Symbol.asyncDispose]()
@@ -130,16 +138,16 @@ export class Token implements ModuleUser, AsyncDisposable {
    * Runs `work` with a session of its own, and again with another or after a recovery where that helps.
    *
    * @param work leaves no operation active unless it throws; it may run more than once.
-   * @throws {KeysError}; the signal's reason.
+   * @throws {KeysError}; the caller's reason.
    */
-  async run<T>(work: (session: Handle) => MaybePromise<T>, signal: AbortSignal): Promise<T> {
+  async run<T>(work: (session: Handle) => MaybePromise<T>, wait: Patience): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      await this.#untilReady(signal)
+      if (this.#isClosing) throw this.#closing.signal.reason
+      if (this.#state.name !== 'ready') await this.#untilReady(wait)
       const generation = this.#generation
       let session: Handle | undefined
       try {
-        const lent = this.#pool.borrow(signal)
-        session = lent instanceof Promise ? await lent : lent
+        session = this.#pool.take() ?? (await this.#pool.wait(signalOf(wait)))
         const result = work(session)
         const value = result instanceof Promise ? await result : result
         this.#pool.giveBack(session)
@@ -151,9 +159,9 @@ export class Token implements ModuleUser, AsyncDisposable {
           if (remedy === 'none' || remedy === 'key') this.#pool.giveBack(session)
           else this.#pool.discard(session)
         }
-        const error =
-          signal.aborted && code === undefined ? (cause as Error) : cryptokiError(cause, this.source)
-        if (remedy === 'none' || !(error instanceof KeysError)) throw error
+        if (wait.caller?.aborted === true) throw wait.caller.reason
+        const error = cryptokiError(cause, this.source)
+        if (remedy === 'none') throw error
         if (remedy === 'pin') {
           this.#refuse(error)
           throw error
@@ -180,6 +188,7 @@ export class Token implements ModuleUser, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const gone = new KeysError('ERR_KEYS_DISPOSED', { path: this.source })
+    this.#isClosing = true
     this.#closing.abort(gone)
     this.#pool.refuse(gone)
     await this.#recovering
@@ -188,12 +197,11 @@ export class Token implements ModuleUser, AsyncDisposable {
     this.#closeSessions()
   }
 
-  async #untilReady(signal: AbortSignal): Promise<void> {
-    this.#closing.signal.throwIfAborted()
+  async #untilReady(wait: Patience): Promise<void> {
     const state = this.#state
     if (state.name === 'ready') return
     if (state.name === 'refused' || state.attempt === undefined) throw state.reason
-    await Promise.race([state.attempt, aborted(signal)])
+    await Promise.race([state.attempt, aborted(signalOf(wait))])
     if (this.#state.name !== 'ready') throw this.#state.reason
   }
 
@@ -365,6 +373,12 @@ export class Token implements ModuleUser, AsyncDisposable {
       hint: 'mend the PIN, then log in once by hand: "latchkey hsm test <uri>", or the tool of the vendor',
     })
   }
+}
+
+/** Made only where there is something to wait for. */
+function signalOf({ caller, until }: Patience): AbortSignal {
+  const deadline = AbortSignal.timeout(Math.max(0, Math.ceil(until - performance.now())))
+  return caller === undefined ? deadline : AbortSignal.any([caller, deadline])
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

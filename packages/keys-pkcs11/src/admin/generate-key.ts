@@ -77,29 +77,32 @@ export async function generateKey(
     { type: CK.CKA_LABEL, value: object },
     { type: CK.CKA_ID, value: id },
   ]
-  await token.run(async (session) => {
-    for (const same of [{ object }, { id }]) {
-      if (findObjects(token.cryptoki, session, named(CK.CKO_PRIVATE_KEY, same)).length === 0) continue
-      throw new KeysError('ERR_KEYS_URI', {
-        path: read.text,
-        detail: `the token has a private key of this ${'id' in same ? 'id' : 'label'} already`,
-        hint: 'choose another one: nothing is replaced',
-      })
-    }
-    const form: Mechanism = { mechanism }
-    const publicHalf = [...common, ...attributes, { type: CK.CKA_VERIFY, value: true }]
-    const privateHalf = [
-      ...common,
-      { type: CK.CKA_PRIVATE, value: true },
-      { type: CK.CKA_SENSITIVE, value: true },
-      { type: CK.CKA_EXTRACTABLE, value: false },
-      { type: CK.CKA_SIGN, value: true },
-    ]
-    try {
-      await token.cryptoki.C_GenerateKeyPairAsync(session, form, publicHalf, privateHalf)
-    } catch (cause) {
-      throw cryptokiError(cause, read.text) // and not tried again: a pair may have been made
-    }
-  }, AbortSignal.timeout(TIMEOUT_MS))
+  await token.run(
+    async (session) => {
+      for (const same of [{ object }, { id }]) {
+        if (findObjects(token.cryptoki, session, named(CK.CKO_PRIVATE_KEY, same)).length === 0) continue
+        throw new KeysError('ERR_KEYS_URI', {
+          path: read.text,
+          detail: `the token has a private key of this ${'id' in same ? 'id' : 'label'} already`,
+          hint: 'choose another one: nothing is replaced',
+        })
+      }
+      const form: Mechanism = { mechanism }
+      const publicHalf = [...common, ...attributes, { type: CK.CKA_VERIFY, value: true }]
+      const privateHalf = [
+        ...common,
+        { type: CK.CKA_PRIVATE, value: true },
+        { type: CK.CKA_SENSITIVE, value: true },
+        { type: CK.CKA_EXTRACTABLE, value: false },
+        { type: CK.CKA_SIGN, value: true },
+      ]
+      try {
+        await token.cryptoki.C_GenerateKeyPairAsync(session, form, publicHalf, privateHalf)
+      } catch (cause) {
+        throw cryptokiError(cause, read.text) // and not tried again: a pair may have been made
+      }
+    },
+    { until: performance.now() + TIMEOUT_MS },
+  )
   return id
 }
