@@ -1,10 +1,12 @@
 // An edge: certificates without their keys, key servers that have them, origins behind.
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Logger, silentLogger } from '@latchkey/core'
 import { type CertificateStore, createCertificateStore, type Credential, loadCredential } from '@latchkey/tls'
 import { EdgeError } from './errors.ts'
 import { HostTable } from './host-table.ts'
 import { HttpsFront } from './https-front.ts'
+import { KeyAbilities } from './key-abilities.ts'
 import { type KeyRoute, type KeyServerLocation, KeyServers, type KeyServerTls } from './key-servers.ts'
 import { DEFAULT_LIMITS, type EdgeLimits } from './limits.ts'
 import { Origin } from './proxy/origin.ts'
@@ -55,6 +57,7 @@ export function createEdge(options: EdgeOptions): Edge {
 
 /** What a reload replaces as a whole. */
 interface HostState {
+  readonly served: readonly ServedHost[]
   readonly certificates: CertificateStore
   readonly sites: HostTable<Site>
   readonly routes: readonly KeyRoute[]
@@ -62,11 +65,22 @@ interface HostState {
   readonly origins: ReadonlyMap<string, Origin>
 }
 
+interface ServedHost {
+  readonly serverNames: readonly string[]
+  readonly credentials: readonly Credential[]
+  /** PEM; of each credential. */
+  readonly chains: readonly string[]
+}
+
+/** So long a start waits to hear what keys can do; then it goes on, and learns it later. */
+const ABILITIES_WAIT_MS = 2000
+
 export class Edge implements AsyncDisposable {
   readonly #listen: { host: string; port: number }
   readonly #limits: EdgeLimits
   readonly #keyServers: KeyServers
   readonly #front: HttpsFront
+  readonly #abilities: KeyAbilities
   #state: HostState
 
   constructor({ hosts, keyServerTls, listen, logger = silentLogger, limits }: EdgeOptions) {
@@ -74,6 +88,14 @@ export class Edge implements AsyncDisposable {
     this.#limits = { ...DEFAULT_LIMITS, ...limits }
     this.#state = hostState(hosts, this.#limits, new Map())
     this.#keyServers = new KeyServers(keyServerTls, logger)
+    this.#abilities = new KeyAbilities({
+      signer: this.#keyServers.signer,
+      logger,
+      onChange: () => {
+        const { served } = this.#state
+        this.#state = { ...this.#state, certificates: this.#certificatesOf(served) }
+      },
+    })
     this.#front = new HttpsFront({
       certificates: { select: (hello) => this.#state.certificates.select(hello) },
       signer: this.#keyServers.signer,
@@ -90,6 +112,8 @@ export class Edge implements AsyncDisposable {
    */
   async listen(): Promise<AddressInfo> {
     await this.#keyServers.route(this.#state.routes)
+    const known = this.#abilities.watch(this.#state.served.flatMap(({ credentials }) => credentials))
+    await Promise.race([known, delay(ABILITIES_WAIT_MS, undefined, { ref: false })])
     return this.#front.listen(this.#listen)
   }
 
@@ -113,13 +137,31 @@ export class Edge implements AsyncDisposable {
     const next = hostState(hosts, this.#limits, before.origins)
     // Routes first: a certificate must not be offered before its key can be asked for.
     const routed = this.#keyServers.route(next.routes)
-    this.#state = next
+    this.#state = { ...next, certificates: this.#certificatesOf(next.served) }
     for (const [url, origin] of before.origins) if (!next.origins.has(url)) origin.retire()
     await routed
+    const known = this.#abilities.watch(next.served.flatMap(({ credentials }) => credentials))
+    await Promise.race([known, delay(ABILITIES_WAIT_MS, undefined, { ref: false })])
+  }
+
+  /** Certificates are offered for what the homes of their keys can sign. */
+  #certificatesOf(served: readonly ServedHost[]): CertificateStore {
+    return createCertificateStore({
+      hosts: served.map(({ serverNames, credentials, chains }) => ({
+        serverNames,
+        credentials: credentials.map((credential, index) => {
+          const schemes = this.#abilities.schemesOf(credential.keyId)
+          return schemes === undefined
+            ? credential
+            : loadCredential({ chain: chains[index] as string, schemes })
+        }),
+      })),
+    })
   }
 
   /** Accepts nothing more, gives requests under way `drainMs` (default 20,000) to finish, then ends everything. */
   async close({ drainMs = DEFAULT_DRAIN_MS }: { drainMs?: number } = {}): Promise<void> {
+    this.#abilities[Symbol.dispose]()
     await this.#front.close({ drainMs })
     for (const origin of this.#state.origins.values()) origin.close()
     await this.#keyServers[Symbol.asyncDispose]()
@@ -137,7 +179,7 @@ function hostState(
 ): HostState {
   const sites = new HostTable<Site>()
   const origins = new Map<string, Origin>()
-  const served: { serverNames: readonly string[]; credentials: readonly Credential[] }[] = []
+  const served: ServedHost[] = []
   const routes = new Map<string, KeyRoute>()
   for (const { serverNames, certificateChains, keyServers, origin: url } of hosts) {
     const origin = origins.get(url.href) ?? known.get(url.href) ?? new Origin(url, limits)
@@ -152,9 +194,14 @@ function hostState(
         throw refused(uncovered, `not in the certificate for ${credential.names.join(', ')}`)
       addRoute(routes, credential, keyServers)
     }
-    served.push({ serverNames: serverNames.map((name) => name.toLowerCase()), credentials })
+    served.push({
+      serverNames: serverNames.map((name) => name.toLowerCase()),
+      credentials,
+      chains: certificateChains,
+    })
   }
   return {
+    served,
     certificates: createCertificateStore({ hosts: served }),
     sites,
     routes: [...routes.values()],

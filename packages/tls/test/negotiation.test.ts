@@ -23,7 +23,7 @@ test('a key whose home can do no more than PKCS#1 v1.5 is for TLS 1.2 only', () 
   const { chainPem } = testCertificate('rsa2048')
   const credential = loadCredential({ chain: chainPem, schemes: ['rsa_pkcs1_sha256'] })
   const context = testContext({ certificates: { select: () => [credential] } })
-  assertRefused(new Wire({ context }).start(), 'handshake_failure')
+  assertRefused(new Wire({ context }).start(), 'protocol_version')
   const wire = new Wire12({ context, hello: { suites: [0xc02f] } }).start()
   assertEstablished(wire)
   assert.equal(wire.session?.signatureScheme, 'rsa_pkcs1_sha256')
@@ -43,10 +43,15 @@ test('the certificate store sees for whom a hello is: name and protocols', () =>
   const body = vector16(vector8(ascii('acme-tls/1')), vector8(ascii('h2')))
   assertEstablished(new Wire({ context, hello: { extra: [{ type: EXTENSION.alpn, body }] } }).start())
   assertEstablished(new Wire({ context }).start())
-  assert.deepEqual(seen, [
-    { serverName: 'example.com', alpnProtocols: ['acme-tls/1', 'h2'] },
-    { serverName: 'example.com', alpnProtocols: undefined },
-  ])
+  // Asked for the version, and for the certificate.
+  const distinct = new Set(seen.map((each) => JSON.stringify(each)))
+  assert.deepEqual(
+    [...distinct],
+    [
+      JSON.stringify({ serverName: 'example.com', alpnProtocols: ['acme-tls/1', 'h2'] }),
+      JSON.stringify({ serverName: 'example.com' }),
+    ],
+  )
 })
 
 test('the first credential the client can check is served', () => {

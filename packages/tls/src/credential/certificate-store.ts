@@ -3,7 +3,7 @@ import type { Credential } from './credential.ts'
 
 /** Synchronous on purpose: certificates are public data that is pushed into memory before it is needed. */
 export interface CertificateStore {
-  /** In order of preference; undefined: nobody here answers to that name. */
+  /** In order of preference; undefined: nobody here answers to that name. Asked more than once for a hello. */
   select(hello: NamedHello): readonly Credential[] | undefined
 }
 

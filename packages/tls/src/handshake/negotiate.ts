@@ -1,4 +1,5 @@
 // What is chosen from a ClientHello: pure, cheapest checks first, nothing asymmetric. RFC 8446 §4.1.1.
+import { TLS12, TLS13 } from './protocol-version.ts'
 import type { CertificateMessages } from '../credential/certificate-messages.ts'
 import type { Credential } from '../credential/credential.ts'
 import { type DelegatedCredential, isServable } from '../credential/delegation.ts'
@@ -69,6 +70,18 @@ export function selectTenant(
   if (credentials !== undefined && credentials.length > 0) return credentials
   if (hello.serverName === '') return refuse(unnamed, 'server_name, and there is no default certificate')
   return refuse('ERR_TLS_UNRECOGNIZED_NAME', hello.serverName)
+}
+
+/**
+ * The highest version for the name that is asked for. TLS 1.3 signs RSA as PSS only (RFC 8446 §4.2.3): a name whose keys do
+ * no more than PKCS#1 v1.5 is served as by a server that has no TLS 1.3, without its downgrade sentinel.
+ */
+export function maxVersionFor(hello: ClientHello, { maxVersion, certificates }: ServerContext): number {
+  if (maxVersion < TLS13) return maxVersion
+  const credentials = certificates.select(hello) ?? []
+  return credentials.length > 0 && credentials.every(({ schemes }) => schemes.length === 0)
+    ? TLS12
+    : maxVersion
 }
 
 /** Our order, unless the client puts ChaCha20 before every AES suite: then it has no AES instructions. */

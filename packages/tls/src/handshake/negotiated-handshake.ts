@@ -3,6 +3,7 @@ import { refuse } from '../errors.ts'
 import { serverHandshake12 } from '../handshake12/server-handshake12.ts'
 import type { ServerContext } from '../server-context.ts'
 import { type ClientHello, readClientHello } from './client-hello.ts'
+import { maxVersionFor } from './negotiate.ts'
 import { TLS12, TLS13 } from './protocol-version.ts'
 import { CLIENT_HELLO } from './greeting.ts'
 import { serverHandshake } from './server-handshake.ts'
@@ -25,10 +26,10 @@ export function* negotiatedHandshake(handshake: Handshake): Steps<Established> {
 const TLS_FALLBACK_SCSV = 0x5600
 
 /** RFC 8446 §4.2.1: where supported_versions is present, nothing else counts. */
-function selectVersion(
-  { supportedVersions, legacyVersion, cipherSuites }: ClientHello,
-  { minVersion, maxVersion }: ServerContext,
-): typeof TLS12 | typeof TLS13 {
+function selectVersion(hello: ClientHello, context: ServerContext): typeof TLS12 | typeof TLS13 {
+  const { supportedVersions, legacyVersion, cipherSuites } = hello
+  const { minVersion } = context
+  const maxVersion = maxVersionFor(hello, context)
   if (supportedVersions?.includes(TLS13) === true && maxVersion >= TLS13) return TLS13
   // RFC 7507 §3: the client says that it fell back from more, and we have more.
   if (cipherSuites.includes(TLS_FALLBACK_SCSV) && maxVersion >= TLS13)

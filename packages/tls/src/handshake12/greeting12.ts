@@ -2,7 +2,7 @@
 import type { Credential } from '../credential/credential.ts'
 import type { Staples } from '../credential/stapling.ts'
 import type { ClientHello } from '../handshake/client-hello.ts'
-import { selectAlpnProtocol, selectTenant } from '../handshake/negotiate.ts'
+import { maxVersionFor, selectAlpnProtocol, selectTenant } from '../handshake/negotiate.ts'
 import { type FirstHello, type Handshake, sendMessage } from '../handshake/steps.ts'
 import { TLS13 } from '../handshake/protocol-version.ts'
 import type { Transcript } from '../handshake/transcript.ts'
@@ -40,7 +40,7 @@ export function greet({ context }: Handshake, { hello, message }: FirstHello): G
     alpnProtocol: selectAlpnProtocol(hello, context.alpnProtocols),
     randoms: {
       client: new Uint8Array(hello.random),
-      server: serverRandom(context),
+      server: serverRandom(context, maxVersionFor(hello, context)),
     },
   }
 }
@@ -48,7 +48,7 @@ export function greet({ context }: Handshake, { hello, message }: FirstHello): G
 const RANDOM_BYTES = 32
 
 /** RFC 8446 §4.1.3: where TLS 1.3 is on, a client that knows it too learns that somebody took it away. */
-function serverRandom({ random, maxVersion }: ServerContext): Uint8Array {
+function serverRandom({ random }: ServerContext, maxVersion: number): Uint8Array {
   return maxVersion >= TLS13 ? withDowngradeSentinel(random(RANDOM_BYTES)) : random(RANDOM_BYTES)
 }
 
