@@ -10,6 +10,8 @@ import { isInstalled } from './command.ts'
 import { PIN } from './softhsm.ts'
 
 const START_MS = 10_000
+/** Linux keeps a closed connection for a minute. */
+const TIME_WAIT_MS = 70_000
 
 export function tpmModule(): string | undefined {
   const folder = readdirSync('/usr/lib').find((name) => name.includes('-linux-'))
@@ -67,8 +69,17 @@ export class Tpm implements AsyncDisposable {
     return `pkcs11:token=tpm${name}?module-path=${this.module}&pin-value=${PIN}${more}`
   }
 
-  /** At a port of its own each time: the last one may still be in TIME_WAIT, and swtpm does not reuse it. */
-  async powerOn(): Promise<void> {
+  /**
+   * At a port of its own: the last one may still be in TIME_WAIT, and swtpm does not reuse it.
+   *
+   * @param isSamePlace for modules in processes that are told of no other; that may take a minute.
+   */
+  async powerOn(isSamePlace = false): Promise<void> {
+    const until = performance.now() + (isSamePlace ? TIME_WAIT_MS : 0)
+    while (performance.now() < until) {
+      if (await this.#startAt(this.#port)) return
+      await delay(500)
+    }
     for (let tries = 0; tries < 10; tries++) {
       this.#port = await freePort()
       if (await this.#startAt(this.#port)) return
