@@ -5,8 +5,8 @@ import { type ChainFile, filesIn, readFileName } from './chain-files.ts'
 import { type ChainLine, hashOf, MAX_LINE_BYTES, memberOf, NO_HASH, readLine } from './chain.ts'
 import { AuditError } from './errors.ts'
 
-/** `torn`: the end of a file is no whole line. `cut`: a record that was there is not. */
-export type BreakKind = 'changed' | 'missing' | 'order' | 'torn' | 'cut'
+/** `torn`: the end of a file is no whole line. */
+export type BreakKind = 'changed' | 'missing' | 'order' | 'torn'
 
 export interface ChainBreak {
   readonly kind: BreakKind

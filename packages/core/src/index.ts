@@ -8,6 +8,7 @@ export {
 export { DER_TAG, type DerElement, readDerElement, readInside, readOid, subjectPublicKey } from './der.ts'
 export { type ClockMs, formatDuration, parseDuration } from './duration.ts'
 export { CodedError, type ErrorDetail } from './errors.ts'
+export { hostAndPort } from './host-and-port.ts'
 export {
   createLogger,
   formatJsonLine,

@@ -133,6 +133,13 @@ export class MetricRegistry {
     return new Gauge(this.#register(name, 'gauge', options, 1, { merge }))
   }
 
+  /** A gauge without labels: what sets it. */
+  number(name: string, options: Omit<GaugeOptions, 'labelNames'>): (value: number) => void {
+    const gauge = this.gauge(name, options)
+    const series = gauge.series()
+    return (value) => gauge.set(series, value)
+  }
+
   /** @throws {RangeError} if the buckets are not ascending finite numbers. */
   histogram(name: string, { buckets, ...options }: HistogramOptions): Histogram {
     if (

@@ -1,4 +1,5 @@
 // When the certificates end that a key server has to do with: its own, the CAs, and those of its clients.
+import { certificateBlocks } from './client-certificate.ts'
 import { X509Certificate } from 'node:crypto'
 import type { Gauge, MetricRegistry, SeriesIndex } from '@latchkey/core'
 import { decimal } from './client.ts'
@@ -37,8 +38,7 @@ export class CertificateMetrics {
   /** What a file holds now, in place of what it held. What cannot be read in it is passed over. */
   setFile(path: string, pem: string): void {
     for (const series of this.#byFile.get(path) ?? []) this.#gauge.remove(series)
-    const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-    const certificates = blocks.flatMap((block) => parsed(block) ?? [])
+    const certificates = certificateBlocks(pem).flatMap((block) => parsed(block) ?? [])
     this.#byFile.set(
       path,
       certificates.map((certificate) => this.#set(labelsOf(path, certificate), certificate)),

@@ -32,7 +32,7 @@ export interface ClientCas {
  */
 export function readClientCas(bundle: string | Uint8Array): ClientCas {
   const text = typeof bundle === 'string' ? bundle : Buffer.from(bundle).toString('latin1')
-  const pem = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  const pem = certificateBlocks(text)
   const certificates = pem.map((block) => {
     try {
       return new X509Certificate(block)
@@ -144,4 +144,9 @@ export function presentedChain(leaf: X509Certificate | undefined): X509Certifica
     chain.push(each)
   }
   return chain
+}
+
+/** The PEM blocks of certificates, whatever stands around them. */
+export function certificateBlocks(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
 }

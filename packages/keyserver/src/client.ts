@@ -24,13 +24,6 @@ export function describeClient(
   return { peer, chain, names, serial: decimal(leaf?.serialNumber ?? ''), knowsScopes }
 }
 
-/** `host:port` with the brackets that IPv6 needs; an IPv4 client of a dual-stack socket by its IPv4 address. */
-export function hostAndPort(address: string | undefined, port: number | undefined): string {
-  if (address === undefined) return 'unknown'
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
-  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`
-}
-
 /** Hex as OpenSSL writes it: some CAs have issued negative numbers. */
 export function decimal(hex: string): string {
   const [, sign = '', digits] = /^(-?)([0-9a-f]+)$/i.exec(hex) ?? []

@@ -6,8 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import type { Server as TlsServer, TLSSocket } from 'node:tls'
-import type { Logger } from '@latchkey/core'
-import { hostAndPort } from './client.ts'
+import { hostAndPort, type Logger } from '@latchkey/core'
 import type { Limits } from './limits.ts'
 import type { HandshakeFailure, KeyServerObserver } from './observer.ts'
 

@@ -1,9 +1,14 @@
 // What a key server counts: the metrics of gokeyless by their names and labels, and one for each limit of ours.
 import type { X509Certificate } from 'node:crypto'
-import type { Counter, Histogram, MetricRegistry, SeriesIndex } from '@latchkey/core'
+import {
+  type Counter,
+  type Histogram,
+  hostAndPort,
+  type MetricRegistry,
+  type SeriesIndex,
+} from '@latchkey/core'
 import { opcodeName } from '@latchkey/wire'
 import { CertificateMetrics } from './certificate-metrics.ts'
-import { hostAndPort } from './client.ts'
 import type { KeyServer } from './key-server.ts'
 import { ERROR_TEXTS, REQUEST_TYPES, requestType } from './metric-labels.ts'
 import type {
@@ -100,11 +105,8 @@ export class KeyServerMetrics implements KeyServerObserver {
 
   /** Shows from now on what `server` holds. */
   watch(server: KeyServer): void {
-    const gauge = (name: string, help: string): ((value: number) => void) => {
-      const made = this.#registry.gauge(name, { help })
-      const series = made.series()
-      return (value) => made.set(series, value)
-    }
+    const gauge = (name: string, help: string): ((value: number) => void) =>
+      this.#registry.number(name, { help })
     const connections = gauge('latchkey_connections', 'Connections whose client was let in.')
     const handshakes = gauge('latchkey_handshakes', 'TLS handshakes under way.')
     const executing = gauge('latchkey_requests_executing', 'Key operations that are waited for.')

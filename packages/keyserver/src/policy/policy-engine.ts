@@ -118,8 +118,7 @@ export class PolicyEngine {
     }
     const able = named.filter(({ operations }) => operations.some((each) => covers(each, kind)))
     if (able.length === 0) return denied(`${kind} is not among the operations`)
-    const isSignature = kind !== 'rsa_decrypt' && kind !== 'seal' && kind !== 'unseal'
-    const rule = able.find(({ scopedOnly }) => !scopedOnly || isScoped || !isSignature)
+    const rule = able.find(({ scopedOnly }) => !scopedOnly || isScoped || !isSignature(kind))
     if (rule === undefined) return denied('digests are refused, only scoped signing is allowed')
     const buckets: TokenBucket[] = []
     if (rule.clientRate !== undefined) {
@@ -200,7 +199,10 @@ function fitsName(pattern: string, name: string): boolean {
 
 function covers(allowed: PolicyOperation, kind: PolicyOperation): boolean {
   if (allowed === kind) return true
-  const isSignature = kind !== 'rsa_decrypt' && kind !== 'seal' && kind !== 'unseal'
-  if (!isSignature) return false
+  if (!isSignature(kind)) return false
   return allowed === (LEGACY_HASH.test(kind) ? 'legacy_sign' : 'sign')
+}
+
+function isSignature(kind: PolicyOperation): boolean {
+  return kind !== 'rsa_decrypt' && kind !== 'seal' && kind !== 'unseal'
 }

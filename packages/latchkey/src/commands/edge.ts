@@ -1,10 +1,10 @@
 // `latchkey edge`: an edge from its configuration file to its last connection.
+import { hostAndPort } from '@latchkey/core'
 import { createEdge } from '@latchkey/edge'
 import { useOpenSslPrimitives, warmUp } from '@latchkey/tls'
 import { type EdgeConfig, type EdgeSources, loadEdgeConfig } from '../config/edge-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
-import { hostAndPort } from '../process/host-and-port.ts'
 import { type LogFormat, logTo } from '../process/log-output.ts'
 import type { Console } from '../process/console.ts'
 

@@ -1,9 +1,8 @@
 // `latchkey keyserver`: a key server from its configuration to its last connection.
-import { MetricRegistry, renderMetrics } from '@latchkey/core'
+import { hostAndPort, MetricRegistry, renderMetrics } from '@latchkey/core'
 import { blockingCalls } from '@latchkey/keys'
 import { type KeyServerConfig, loadKeyServerConfig } from '../config/key-server-config.ts'
 import { EXIT, type ExitCode } from '../process/exit-code.ts'
-import { hostAndPort } from '../process/host-and-port.ts'
 import { untilAskedToEnd } from '../process/lifecycle.ts'
 import { logTo } from '../process/log-output.ts'
 import { writePidFile } from '../process/pid-file.ts'

@@ -9,11 +9,8 @@ const LAG_RESOLUTION_MS = 20
 export function observeProcess(registry: MetricRegistry): Disposable {
   const cpu = registry.counter('process_cpu_seconds_total', { help: 'User and system CPU time in seconds.' })
   const cpuSeries = cpu.series()
-  const gauge = (name: string, help: string, merge: GaugeMerge = 'sum'): ((value: number) => void) => {
-    const made = registry.gauge(name, { help, merge })
-    const series = made.series()
-    return (value) => made.set(series, value)
-  }
+  const gauge = (name: string, help: string, merge: GaugeMerge = 'sum'): ((value: number) => void) =>
+    registry.number(name, { help, merge })
   const resident = gauge('process_resident_memory_bytes', 'Resident memory in bytes.')
   const virtual = gauge('process_virtual_memory_bytes', 'Virtual memory in bytes.')
   const openFds = gauge('process_open_fds', 'Open file descriptors.')

@@ -4,8 +4,7 @@
 // a stranger can make it hold is bounded: connections, header bytes, and the time for each.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Logger, METRICS_CONTENT_TYPE } from '@latchkey/core'
-import { hostAndPort } from './host-and-port.ts'
+import { hostAndPort, type Logger, METRICS_CONTENT_TYPE } from '@latchkey/core'
 
 /** One thing that must be so before a load balancer sends anything here. */
 export interface ReadinessCondition {

@@ -113,15 +113,7 @@ export class WorkerPool implements AsyncDisposable {
     return pool
   }
 
-  get size(): number {
-    return this.#slots.length
-  }
-
-  /** Workers that do their work at the moment. */
-  get upCount(): number {
-    return this.#slots.filter(({ isUp }) => isUp).length
-  }
-
+  /** Of workers that do their work at the moment. */
   get pids(): readonly number[] {
     return this.#slots.flatMap(({ worker, isUp }) =>
       isUp && worker !== undefined ? [worker.process.pid ?? 0] : [],

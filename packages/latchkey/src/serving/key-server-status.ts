@@ -33,11 +33,11 @@ export function monitorKeyServer(
   const process = observeProcess(registry)
   const homes = new KeyHomeMetrics(registry, () => keys()?.health() ?? [])
   const keyCount = (): number => keys()?.size ?? 0
-  const loaded = registry.gauge('latchkey_keys_loaded', {
+  const loaded = registry.number('latchkey_keys_loaded', {
     help: 'Private keys that can be used.',
     merge: 'max',
   })
-  registry.beforeSnapshot(() => loaded.set(loaded.series(), keyCount()))
+  registry.beforeSnapshot(() => loaded(keyCount()))
   if (audit !== undefined) countRecords(audit, registry)
   const refused = registry.counter('latchkey_metric_series_refused_total', {
     help: 'Label sets that were asked for beyond the limit of a metric and are not shown.',
