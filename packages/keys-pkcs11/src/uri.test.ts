@@ -74,6 +74,8 @@ test('no error and no text shows the PIN', () => {
         `pkcs11:token=${before}?pin-value=${secret}&${after}`,
         `pkcs11:${before}?${after}&pin-value=${secret}`,
         `pkcs11:token=t?${MODULE}&pin-value=${secret}&${after}`,
+        `pkcs11:token=t?${MODULE}&pin-value=1&${secret}=${after}`,
+        `pkcs11:token=t?pin-value=1&${secret}&${MODULE}`,
       ]) {
         try {
           assert.ok(!readPkcs11Uri(uri).text.includes(secret))

@@ -138,17 +138,24 @@ function attributes(
   for (const part of text === '' ? [] : text.split(separator)) {
     const [name, value] = split(part, '=')
     if (value === undefined) throw flaw('an attribute without a value')
-    if (!known.has(name)) {
-      throw flaw(
-        `the attribute "${printable(name)}" is not known here`,
-        `known are ${[...known].filter((each) => !READ_ONLY.test(each)).join(', ')}`,
-      )
-    }
+    if (!known.has(name)) throw unknownAttribute(name, known, found.has('pin-value'))
     if (found.has(name)) throw flaw(`"${name}" is said twice`) // §2.3
     if (!form.test(value)) throw flaw(`"${name}" has a character that must be percent-encoded`)
     found.set(name, percentDecoded(value, name))
   }
   return found
+}
+
+/** What stands behind a PIN may be the rest of it: its name is not shown. */
+function unknownAttribute(name: string, known: ReadonlySet<string>, isBehindPin: boolean): KeysError {
+  if (isBehindPin) {
+    return flaw(
+      'an attribute behind pin-value is not known here',
+      'a "&" in a PIN is written %26; better: pin-source',
+    )
+  }
+  const useful = [...known].filter((each) => !READ_ONLY.test(each)).join(', ')
+  return flaw(`the attribute "${printable(name)}" is not known here`, `known are ${useful}`)
 }
 
 /** To bytes: CKA_ID is no text. A plus is a plus. */

@@ -5,6 +5,7 @@ import { retryAfterMs } from '@latchkey/keys/driver'
 import type { Answer } from './http-client.ts'
 
 const BY_STATUS: ReadonlyMap<number, readonly [KeysErrorCode, hint?: string]> = new Map([
+  [307, ['ERR_KEYS_UNAVAILABLE', 'a standby that points to another node: use the address of the cluster']],
   [400, ['ERR_KEYS_ALGORITHM']],
   [
     403,

@@ -79,7 +79,8 @@ export interface KeyServerConfig {
 }
 
 export interface SealingSettings {
-  readonly secrets: readonly Uint8Array[]
+  /** The secrets themselves are nowhere in the settings: whoever makes keys of them reads them, and wipes them. */
+  readonly readSecrets: () => readonly Uint8Array[]
   readonly rotationSeconds: number
 }
 
@@ -163,6 +164,7 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
   const merged = mergeSources(file, sources)
   const placeOf = (path: SettingPath): Place => merged.placeOf(path)
   const settings = parseSettings(KEY_SERVER_SCHEMA, merged.values, placeOf)
+  const sealFile = settings.seal_secret_file
   const clock = settings.current_time === undefined ? now : () => settings.current_time ?? 0
   const hint = certificateHint(settings)
   const { cert, key } = readServerPair(settings, { cwd, placeOf, now: clock(), hint })
@@ -191,10 +193,10 @@ export function loadKeyServerConfig(sources: KeyServerSources): KeyServerConfig 
     policy:
       settings.policy_file === undefined ? undefined : readPolicyFile(resolve(cwd, settings.policy_file)),
     sealing:
-      settings.seal_secret_file === undefined
+      sealFile === undefined
         ? undefined
         : {
-            secrets: readSealSecrets(settings.seal_secret_file, cwd, placeOf(['seal_secret_file'])),
+            readSecrets: () => readSealSecrets(sealFile, cwd, placeOf(['seal_secret_file'])),
             rotationSeconds: settings.seal_rotation / 1000,
           },
     audit: auditConfig(settings, cwd),

@@ -3,7 +3,7 @@
 import type { Logger } from '@latchkey/core'
 import type { PrivateKey } from '@latchkey/keys'
 import { type KeyServerOptions, PolicyEngine, SealingKeys, type Unsealed } from '@latchkey/keyserver'
-import type { KeyServerConfig } from '../config/key-server-config.ts'
+import type { KeyServerConfig, SealingSettings } from '../config/key-server-config.ts'
 
 /** What a retired sealing key sealed may come back for so many rotations: a week, with one a day (RFC 8446 §4.6.1). */
 const KEPT_ROTATIONS = 7
@@ -26,7 +26,7 @@ export class KeyServerRules {
   readonly #options: RulesOptions
   #rules: Rules
 
-  /** @throws {KeyServerError} ERR_KEYSERVER_SEAL_SECRET */
+  /** @throws {ConfigError} and {KeyServerError} of the secrets that seal */
   constructor(config: KeyServerConfig, options: RulesOptions) {
     this.#options = options
     this.#rules = this.#read(config)
@@ -41,7 +41,7 @@ export class KeyServerRules {
     return { denial: (question) => this.#rules.policy?.denial(question), sealing }
   }
 
-  /** @returns what puts the new rules in place. @throws {KeyServerError} ERR_KEYSERVER_SEAL_SECRET; nothing has changed then. */
+  /** @returns what puts the new rules in place. @throws as the constructor; nothing has changed then. */
   prepare(config: KeyServerConfig): () => void {
     const next = this.#read(config)
     return () => {
@@ -70,10 +70,16 @@ export class KeyServerRules {
     return {
       policy:
         policy === undefined ? undefined : new PolicyEngine(policy, { share: 1 / this.#options.processes }),
-      sealing:
-        sealing === undefined
-          ? undefined
-          : new SealingKeys({ ...sealing, keptRotations: KEPT_ROTATIONS, now: () => new Date(now()) }),
+      sealing: sealing === undefined ? undefined : sealingKeys(sealing, () => new Date(now())),
     }
+  }
+}
+
+function sealingKeys({ readSecrets, rotationSeconds }: SealingSettings, now: () => Date): SealingKeys {
+  const secrets = readSecrets()
+  try {
+    return new SealingKeys({ secrets, rotationSeconds, keptRotations: KEPT_ROTATIONS, now })
+  } finally {
+    for (const secret of secrets) secret.fill(0) // what was derived of them is kept
   }
 }
