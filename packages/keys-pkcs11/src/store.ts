@@ -1,22 +1,14 @@
 // A DriverStore over the tokens that URIs name: each token is opened once, whatever number of keys are used on it.
 import type { KeyObject } from 'node:crypto'
 import { type Logger, silentLogger } from '@latchkey/core'
-import {
-  KeysError,
-  type PreparedReload,
-  type PrivateKey,
-  type ReloadSummary,
-  type SignatureAlgorithm,
-} from '@latchkey/keys'
+import { KeysError, type PreparedReload, type ReloadSummary } from '@latchkey/keys'
 import {
   type DriverEntry,
   type DriverOptions,
   type DriverStore,
-  isPss,
   type KeyHomeHealth,
   KeyTable,
   logSigner,
-  proveKey,
   shortcoming,
 } from '@latchkey/keys/driver'
 import { CK, type Handle } from './cryptoki.ts'
@@ -28,6 +20,7 @@ import { readPin } from './pin.ts'
 import { type KeyObjectName, objectName, PublicHalves, publicKeyFile } from './public-halves.ts'
 import { findSlot, label } from './slots.ts'
 import { TokenKey } from './token-key.ts'
+import { findOutPaddings, isProven } from './trial.ts'
 import { Token } from './token.ts'
 import { type Pkcs11Uri, readPkcs11Uri } from './uri.ts'
 
@@ -324,70 +317,6 @@ function openToken(
     logger,
     observer,
   })
-}
-
-async function isProven(key: PrivateKey, signal: AbortSignal): Promise<boolean> {
-  try {
-    await proveKey(key, signal)
-    return true
-  } catch (cause) {
-    if (cause instanceof KeysError && cause.code === 'ERR_KEYS_MISMATCH') return false
-    throw cause
-  }
-}
-
-/**
- * Tokens list mechanisms that not each of their keys does: whether TLS 1.3 can be offered is seen from a signature only.
- *
- * @returns whether the halves belong together.
- */
-async function findOutPaddings(key: TokenKey, signal: AbortSignal): Promise<boolean> {
-  let refusal: KeysError | undefined
-  for (const isPadded of [isPss, isPkcs1]) {
-    let outcome = await trial(key, isPadded, signal)
-    if (outcome instanceof KeysError && isPadded === isPss && !key.padsHere && key.canPadHere) {
-      key.padHere()
-      outcome = await trial(key, isPadded, signal)
-    }
-    if (outcome === false) return false
-    if (outcome === true) continue
-    refusal = outcome ?? refusal
-    key.leaveOut(isPadded)
-  }
-  if (key.algorithms.size > 0) return true
-  throw (
-    refusal ?? new KeysError('ERR_KEYS_UNSUPPORTED', { path: key.source, detail: 'the token signs no RSA' })
-  )
-}
-
-/** Whether the signature verifies; the error if there is none, because the token cannot. @throws what may go away. */
-async function trial(
-  key: TokenKey,
-  isPadded: (algorithm: SignatureAlgorithm) => boolean,
-  signal: AbortSignal,
-): Promise<boolean | KeysError | undefined> {
-  const algorithms = new Set([...key.algorithms].filter(isPadded))
-  if (algorithms.size === 0) return undefined
-  try {
-    return await isProven(restricted(key, algorithms), signal)
-  } catch (cause) {
-    if (cause instanceof KeysError && !isAway(key)) return cause
-    throw cause
-  }
-}
-
-/** Some modules have no better answer than CKR_GENERAL_ERROR for what they cannot do; a token that is there is not away. */
-function isAway({ token }: TokenKey): boolean {
-  return token.health().state !== 'up'
-}
-
-function isPkcs1(algorithm: SignatureAlgorithm): boolean {
-  return !isPss(algorithm)
-}
-
-function restricted(key: TokenKey, algorithms: ReadonlySet<SignatureAlgorithm>): PrivateKey {
-  const { ski, keyType, publicKey, source } = key
-  return { ski, keyType, publicKey, source, algorithms, sign: (...operation) => key.sign(...operation) }
 }
 
 function getOrInsert<K, V>(map: Map<K, V>, key: K, make: () => V): V {

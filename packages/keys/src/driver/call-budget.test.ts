@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CallBudget } from './call-budget.ts'
-import { FakeClock, settle } from './fake-clock.ts'
+import { FakeClock, settle } from '../../test/support/fake-clock.ts'
 
 const FOREVER = new AbortController().signal
 
