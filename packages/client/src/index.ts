@@ -5,6 +5,15 @@ export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from './errors.ts'
 export { ipAddressBytes } from './ip-address.ts'
 export type { LinkState } from './link.ts'
 export { createKeyServerClient } from './multiplexed-client.ts'
+export {
+  DEFAULT_NETWORK_LIMITS,
+  KeyServerNetwork,
+  type NetworkClient,
+  type NetworkCounts,
+  type NetworkHealth,
+  type NetworkLimits,
+  type NetworkOptions,
+} from './network/network.ts'
 export { type ClientLimits, DEFAULT_LIMITS, type KeyServerClientOptions } from './options.ts'
 export {
   createKeylessSigner,

@@ -5,6 +5,7 @@ export {
   type CertificateExtension,
   readCertificateExtensions,
 } from './certificate-extensions.ts'
+export type { Clock } from './clock.ts'
 export { DER_TAG, type DerElement, readDerElement, readInside, readOid, subjectPublicKey } from './der.ts'
 export { type ClockMs, formatDuration, parseDuration } from './duration.ts'
 export { CodedError, type ErrorDetail } from './errors.ts'

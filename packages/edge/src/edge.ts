@@ -1,6 +1,7 @@
 // An edge: certificates without their keys, key servers that have them, origins behind.
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { NetworkHealth } from '@latchkey/client'
 import { type Logger, silentLogger } from '@latchkey/core'
 import { type CertificateStore, createCertificateStore, type Credential, loadCredential } from '@latchkey/tls'
 import { EdgeError } from './errors.ts'
@@ -19,7 +20,7 @@ export interface EdgeHost {
   readonly serverNames: readonly string[]
   /** PEM chains, leaf first; in order of preference, say ECDSA before RSA. No private keys. */
   readonly certificateChains: readonly string[]
-  /** Who has the keys of these certificates; in order of preference. */
+  /** Who has the keys of these certificates: the nearest that answers is asked. */
   readonly keyServers: readonly KeyServerLocation[]
   /** `http:` or `https:`, host and port, nothing else. */
   readonly origin: URL
@@ -120,6 +121,11 @@ export class Edge implements AsyncDisposable {
   /** Where it listens; undefined before and after. */
   address(): AddressInfo | undefined {
     return this.#front.address()
+  }
+
+  /** How each key server is seen: how far it is, how busy, whether it is left out at the moment. */
+  keyServers(): NetworkHealth[] {
+    return this.#keyServers.health()
   }
 
   /** Requests under way. */

@@ -1,7 +1,6 @@
 // The key servers of an edge: one client each, and which of them is asked for which key.
 //
-// The choice is the simplest that survives the loss of one: in the order of the configuration, connected ones first,
-// the next one when one fails. Choosing by latency belongs behind `requesterOf` and nowhere else.
+// Keys that are at the same key servers share one network: what is seen of a server by one of them serves the others.
 import {
   ClientError,
   type ClientErrorCode,
@@ -10,6 +9,8 @@ import {
   DEFAULT_PORT,
   type KeyServerAddress,
   type KeyServerClient,
+  KeyServerNetwork,
+  type NetworkHealth,
   type RemoteKey,
   type Requester,
 } from '@latchkey/client'
@@ -32,7 +33,7 @@ export interface KeyRoute {
   /** SHA-256 of the SubjectPublicKeyInfo, lower-case hex. */
   readonly keyIdHex: string
   readonly ski: Uint8Array
-  /** In order of preference, at least one. */
+  /** At least one. */
   readonly keyServers: readonly KeyServerLocation[]
 }
 
@@ -44,7 +45,9 @@ export class KeyServers implements AsyncDisposable {
   /** By key id. */
   #keys = new Map<string, RemoteKey>()
   /** By SKI in hex. */
-  #requesters = new Map<string, Requester>()
+  #requesters = new Map<string, KeyServerNetwork>()
+  /** By the places of their servers. */
+  #networks = new Map<string, KeyServerNetwork>()
 
   constructor(tls: KeyServerTls, logger: Logger) {
     this.#tls = tls
@@ -73,11 +76,23 @@ export class KeyServers implements AsyncDisposable {
       clients.set(key, client)
       return client
     }
-    const requesters = new Map(
-      routes.map(({ ski, keyServers }) => [hex(ski), firstThatAnswers(keyServers.map(clientOf), monotonic)]),
-    )
+    const networks = new Map<string, KeyServerNetwork>()
+    const networkOf = (locations: readonly KeyServerLocation[]): KeyServerNetwork => {
+      const place = locations.map((each) => JSON.stringify([each.host, each.port, each.serverName])).join(' ')
+      const network =
+        networks.get(place) ??
+        this.#networks.get(place) ??
+        new KeyServerNetwork({ clients: locations.map(clientOf), logger: this.#logger })
+      networks.set(place, network)
+      return network
+    }
+    // The clients first, also of networks that stay: a client that is in none is let go of.
+    for (const { keyServers } of routes) keyServers.forEach(clientOf)
+    const requesters = new Map(routes.map(({ ski, keyServers }) => [hex(ski), networkOf(keyServers)]))
     this.#keys = new Map(routes.map(({ keyIdHex, ski }) => [keyIdHex, { ski }]))
     this.#requesters = requesters
+    for (const [place, network] of this.#networks) if (!networks.has(place)) network[Symbol.dispose]()
+    this.#networks = networks
     this.#clients = clients
     const gone = [...before].filter(([key]) => !clients.has(key)).map(([, client]) => client)
     const fresh = [...clients].filter(([key]) => !before.has(key)).map(([, client]) => client)
@@ -87,7 +102,13 @@ export class KeyServers implements AsyncDisposable {
     ])
   }
 
+  /** What is seen of each key server, by the keys that are there. */
+  health(): NetworkHealth[] {
+    return [...this.#networks.values()].flatMap((network) => network.health())
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const network of this.#networks.values()) network[Symbol.dispose]()
     await Promise.all([...this.#clients.values()].map((client) => client[Symbol.asyncDispose]()))
   }
 
@@ -125,41 +146,6 @@ export class KeyServers implements AsyncDisposable {
   }
 }
 
-/**
- * Asks one after the other until one answers. Each but the last gets half of what is left of the time, so that one
- * that hangs does not use it all up.
- *
- * @param clients at least one.
- * @param clock milliseconds that never go back.
- */
-export function firstThatAnswers(
-  clients: readonly Pick<KeyServerClient, 'request' | 'state'>[],
-  clock: () => number,
-): Requester {
-  return {
-    async request(operation, { timeoutMs, ...options } = {}) {
-      const end = timeoutMs === undefined ? undefined : clock() + timeoutMs
-      const order = [...clients].sort((a, b) => rank(a) - rank(b))
-      const last = order.length - 1
-      for (const [index, client] of order.entries()) {
-        const left = end === undefined ? undefined : end - clock()
-        const share = left === undefined || index === last ? left : left / 2
-        try {
-          return await client.request(operation, { ...options, timeoutMs: share })
-        } catch (error) {
-          // Also where it answered "no such key": the next one may have it, and signing twice harms nobody.
-          if (index === last || isOver(error)) throw error
-        }
-      }
-      throw new ClientError('ERR_CLIENT_UNKNOWN_KEY', { detail: 'no key server is configured' })
-    },
-  }
-}
-
-function rank({ state }: Pick<KeyServerClient, 'state'>): number {
-  return state === 'open' ? 0 : 1
-}
-
 const QUIET: ReadonlySet<ClientErrorCode> = new Set(['ERR_CLIENT_CONNECT', 'ERR_CLIENT_CLOSED'])
 
 /** Text lines carry no fields: which key server, and why, has to be in the text. */
@@ -168,18 +154,6 @@ function spelledOut(logger: Logger, address: string): Logger {
     const { reason } = fields
     logger[level](`${address}: ${text}${reason === undefined ? '' : `: ${reason}`}`, fields)
   }, 'debug')
-}
-
-/** Nobody waits any more. */
-function isOver(error: unknown): boolean {
-  return (
-    error instanceof ClientError &&
-    (error.code === 'ERR_CLIENT_ABORTED' || error.code === 'ERR_CLIENT_CLOSED')
-  )
-}
-
-function monotonic(): number {
-  return performance.now()
 }
 
 function hex(bytes: Uint8Array): string {

@@ -10,7 +10,7 @@ export async function startEdge(folder: string, keyServerPort: number, origin: U
       {
         serverNames: ['www.example.test'],
         certificateChains: [pem('site.pem')], // several: order is preference, say ECDSA before RSA
-        keyServers: [{ host: '127.0.0.1', port: keyServerPort }], // several: the next one is asked when one fails
+        keyServers: [{ host: '127.0.0.1', port: keyServerPort }], // several: the nearest that answers is asked
         origin,
       },
     ],

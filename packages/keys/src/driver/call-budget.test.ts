@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CallBudget } from './call-budget.ts'
-import { FakeClock, settle } from '../../test/support/fake-clock.ts'
+import { FakeClock, settle } from '@latchkey/core/fake-clock'
 
 const FOREVER = new AbortController().signal
 

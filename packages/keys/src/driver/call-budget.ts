@@ -1,7 +1,8 @@
 // How much may be asked of one key at a time and in a second. What is over waits in line, and the line has an end:
 // nothing piles up in front of a service that is slow.
 import { KeysError } from '../errors.ts'
-import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import type { Clock } from '@latchkey/core'
+import { SYSTEM_CLOCK } from './system-clock.ts'
 
 export interface CallLimits {
   readonly maxInFlight: number

@@ -5,7 +5,7 @@
 //     ▲                                ▲                        │
 //     └──────────(it worked)───────────┼────────────────────────┤
 //                                      └──(it failed: twice as long)
-import type { Clock } from './clock.ts'
+import type { Clock } from '@latchkey/core'
 
 const FAILURES = 5
 const OPEN_MS = 1000

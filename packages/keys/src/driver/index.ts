@@ -1,6 +1,5 @@
 // What a driver is made of: the parts that those who ask a home outside this process have in common.
 export { CallBudget, type CallLimits } from './call-budget.ts'
-export { type Clock, SYSTEM_CLOCK } from './clock.ts'
 export type {
   DriverCall,
   DriverEntry,

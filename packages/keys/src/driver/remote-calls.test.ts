@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { KeysError, type KeysErrorCode } from '../errors.ts'
 import type { DriverCall } from './driver.ts'
-import { FakeClock, settle } from '../../test/support/fake-clock.ts'
+import { FakeClock, settle } from '@latchkey/core/fake-clock'
 import { RemoteCalls } from './remote-calls.ts'
 
 function setUp(answers: readonly (KeysError | 'ok')[], timeoutMs = 60_000) {

@@ -6,7 +6,8 @@
 import { KeysError, type KeysErrorCode } from '../errors.ts'
 import { CallBudget, type CallLimits } from './call-budget.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
-import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import type { Clock } from '@latchkey/core'
+import { SYSTEM_CLOCK } from './system-clock.ts'
 import type { DriverObserver, DriverOperation, KeyHomeHealth } from './driver.ts'
 
 const TRIES = 3

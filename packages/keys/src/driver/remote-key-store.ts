@@ -1,9 +1,8 @@
 // A DriverStore over keys that are each known by a URI: what the drivers of cloud services have in common.
-import { type Logger, silentLogger } from '@latchkey/core'
 import { KeysError } from '../errors.ts'
 import type { PreparedReload, ReloadSummary, Share } from '../file-store.ts'
 import type { PrivateKey } from '../private-key.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, type Logger, silentLogger } from '@latchkey/core'
 import type { DriverEntry, DriverOptions, DriverStore, KeyHomeHealth } from './driver.ts'
 import { proveKey } from './key-proof.ts'
 import { KeyTable } from './key-table.ts'

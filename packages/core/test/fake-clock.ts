@@ -1,5 +1,5 @@
 // A clock that goes on when a test says so.
-import type { Clock } from '../../src/driver/clock.ts'
+import type { Clock } from '../src/clock.ts'
 
 export class FakeClock implements Clock {
   #now = 0
