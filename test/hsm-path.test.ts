@@ -106,3 +106,20 @@ for (const name of ['p256.hsm.test', 'rsa.tpm.test']) {
     assert.deepEqual([status, securityDetails.protocol], [200, 'TLS 1.3'])
   })
 }
+
+test('metrics of the key server: what each key was asked, how each home is', { skip }, async () => {
+  const [, port] = await system.keyServer.line(/Serving metrics endpoint at 127\.0\.0\.1:(\d+)/)
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const value = (line: RegExp): number => Number(line.exec(text)?.[1] ?? Number.NaN)
+  const calls = value(
+    /latchkey_key_home_calls_total\{key="pkcs11:token=hsm;object=p256\.hsm\.test;id=[^"]*",operation="sign",result="ok"\} (\d+)/,
+  )
+  assert.ok(calls >= 2, text)
+  assert.equal(value(/latchkey_key_home_state\{home="pkcs11:token=hsm",state="up"\} (\d)/), 1)
+  assert.equal(value(/latchkey_key_home_state\{home="pkcs11:token=tpm",state="down"\} (\d)/), 0)
+  assert.match(text, /latchkey_key_home_call_seconds_bucket\{key="pkcs11:token=tpm;object=rsa/)
+  assert.ok(!text.includes('pin-value'))
+  const ready = await fetch(`http://127.0.0.1:${port}/readyz`)
+  assert.equal(ready.status, 200)
+  assert.equal(((await ready.json()) as { conditions: Record<string, string> }).conditions['key_homes'], 'ok')
+})
