@@ -49,6 +49,8 @@ export const DEFAULT_NETWORK_LIMITS: NetworkLimits = {
 /** How a server is seen, for health pages and metrics. */
 export interface NetworkHealth extends Observed {
   readonly address: string
+  /** Requests that it answered, since the network was made; not those that another one had answered before. */
+  readonly answers: number
   readonly p95Ms: number | undefined
 }
 
@@ -76,6 +78,7 @@ interface Member {
   /** By SKI in hex: until when. */
   readonly lacking: Map<string, number>
   inFlight: number
+  answers: number
   callOffPing: () => void
 }
 
@@ -109,6 +112,7 @@ export class KeyServerNetwork implements Disposable {
       record: new ServerRecord(),
       lacking: new Map(),
       inFlight: 0,
+      answers: 0,
       callOffPing: () => {},
     }))
     for (const member of this.#members) void this.#measure(member)
@@ -122,6 +126,7 @@ export class KeyServerNetwork implements Disposable {
     return this.#members.map((member) => ({
       ...this.#observed(member, undefined),
       address: member.client.address,
+      answers: member.answers,
       p95Ms: member.record.p95Ms(),
     }))
   }
@@ -225,6 +230,7 @@ export class KeyServerNetwork implements Disposable {
       const answer = await member.client.request(operation, options)
       const now = this.#clock.now()
       member.record.answered(now - startedAt, now)
+      member.answers++
       return answer
     } catch (error) {
       this.#noteFailure(member, error, startedAt, ski)
