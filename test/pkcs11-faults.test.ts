@@ -130,6 +130,7 @@ test('a token that is pulled out and put back', { skip }, async () => {
   const lines: LogRecord[] = []
   const logger = createLogger((record) => lines.push(record), 'info')
   await using store = await openKeyStore([{ uri: hsm.uri('pulled') }], { logger })
+  await using others = await openKeyStore([{ uri: hsm.uri('crowd') }], {})
   const keys = keysOf(store)
   for (const key of keys) assert.ok(await signs(key))
   const putBack = hsm.pullOut(folders['pulled'] as string)
@@ -138,6 +139,8 @@ test('a token that is pulled out and put back', { skip }, async () => {
   other.C_Finalize()
   other.C_Initialize({ flags: 2 })
   await assert.rejects(signs(keys[0] as PrivateKey), (error: KeysError) => error.isTransient)
+  for (const key of keysOf(others))
+    assert.ok(await signsWithin(key, 5000), 'another token of the module goes on')
   putBack()
   const putBackAt = performance.now()
   for (const key of keys) assert.ok(await signsWithin(key, 35_000), 'it works again')

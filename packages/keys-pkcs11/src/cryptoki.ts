@@ -105,13 +105,22 @@ export function codeOf(cause: unknown): number | undefined {
   return cause.name === 'Pkcs11Error' ? cause.code : undefined
 }
 
-/** What a module that forgot the login should have answered. */
-export class NotLoggedIn extends Error {
-  readonly code = 0x101
+/** What a module should have answered, and we found out in another way. */
+export class Fault extends Error {
+  readonly code: number
   override readonly name = 'Pkcs11Error'
 
-  constructor() {
-    super('CKR_USER_NOT_LOGGED_IN')
+  private constructor(code: number, text: string) {
+    super(text)
+    this.code = code
+  }
+
+  static notLoggedIn(): Fault {
+    return new Fault(0x101, 'CKR_USER_NOT_LOGGED_IN')
+  }
+
+  static tokenNotPresent(): Fault {
+    return new Fault(0xe0, 'CKR_TOKEN_NOT_PRESENT')
   }
 }
 

@@ -20,7 +20,7 @@ import {
   type SupportedHalf,
   supportedHalf,
 } from '@latchkey/keys/driver'
-import { CK, type Handle, NotLoggedIn } from './cryptoki.ts'
+import { CK, Fault, type Handle } from './cryptoki.ts'
 import { Deadlines } from './deadlines.ts'
 import { mechanismOf, type SigningPlan, signingPlan, type TokenMechanisms } from './mechanisms.ts'
 import { findObjects, named } from './objects.ts'
@@ -229,7 +229,7 @@ export class TokenKey implements PrivateKey {
     const [handle] = found
     if (handle === undefined) {
       // Whoever was logged out sees no private object, and is not told why.
-      if (this.#hadLogin && !token.isLoggedIn(session)) throw new NotLoggedIn()
+      if (this.#hadLogin && !token.isLoggedIn(session)) throw Fault.notLoggedIn()
       throw new KeysError('ERR_KEYS_NOT_FOUND', { path: source, detail: 'the key is gone from the token' })
     }
     if (found.length > 1) {

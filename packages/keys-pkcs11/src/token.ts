@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Logger, silentLogger } from '@latchkey/core'
 import { KeysError, type MaybePromise } from '@latchkey/keys'
 import type { DriverObserver, KeyHomeHealth } from '@latchkey/keys/driver'
-import { CK, codeOf, type Cryptoki, cryptokiError, type Handle, type TokenInfo } from './cryptoki.ts'
+import { CK, codeOf, type Cryptoki, cryptokiError, Fault, type Handle, type TokenInfo } from './cryptoki.ts'
 import type { ModuleUser, Pkcs11Module } from './module.ts'
 import { CKR, returnValue } from './return-values.ts'
 import { SessionPool } from './session-pool.ts'
@@ -61,6 +61,7 @@ export class Token implements ModuleUser, AsyncDisposable {
   readonly #pool: SessionPool
   readonly #closing = new AbortController()
   #slot: Handle
+  #isSlotKnown = true
   #state: State = { name: 'ready', since: performance.now() }
   #recovering: Promise<void> | undefined
   #pauseMs = FIRST_PAUSE_MS
@@ -179,6 +180,7 @@ export class Token implements ModuleUser, AsyncDisposable {
 
   moduleRestarted(): void {
     this.#generation++
+    this.#isSlotKnown = false
     this.#pool.forget()
   }
 
@@ -201,7 +203,12 @@ export class Token implements ModuleUser, AsyncDisposable {
     const state = this.#state
     if (state.name === 'ready') return
     if (state.name === 'refused' || state.attempt === undefined) throw state.reason
-    await Promise.race([state.attempt, aborted(signalOf(wait))])
+    try {
+      await Promise.race([state.attempt, aborted(signalOf(wait))])
+    } catch (cause) {
+      if (wait.caller?.aborted === true) throw wait.caller.reason
+      throw cryptokiError(cause, this.source)
+    }
     if (this.#state.name !== 'ready') throw this.#state.reason
   }
 
@@ -275,7 +282,8 @@ export class Token implements ModuleUser, AsyncDisposable {
     await this.#pool.drain(DRAIN_MS)
     try {
       this.#closeSessions()
-      this.moduleRestarted()
+      this.#generation++
+      this.#pool.forget()
       await this.#greet()
       return 'sessions'
     } catch (cause) {
@@ -288,7 +296,7 @@ export class Token implements ModuleUser, AsyncDisposable {
 
   /** Finds the token again, logs in and signs: some modules log in to a token that is not there. */
   async #greet(): Promise<void> {
-    this.#slot = findSlot(this.#module, this.#options.name, this.source)
+    this.#isSlotKnown = false
     const session = this.#openSession(true)
     try {
       await this.#probe?.(session)
@@ -327,6 +335,7 @@ export class Token implements ModuleUser, AsyncDisposable {
   }
 
   #openPlainSession(): Handle {
+    if (!this.#isSlotKnown) this.#findSlotAgain()
     const { cryptoki } = this
     const readWrite = CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION
     if (this.#options.isWriting === true) return cryptoki.C_OpenSession(this.#slot, readWrite)
@@ -337,6 +346,17 @@ export class Token implements ModuleUser, AsyncDisposable {
       const code = codeOf(cause)
       if (code === undefined || code === CKR.sessionCount || returnValue(code).remedy === 'token') throw cause
       return cryptoki.C_OpenSession(this.#slot, readWrite)
+    }
+  }
+
+  /** A module that was started again may number its slots anew, and a PIN is for one token. */
+  #findSlotAgain(): void {
+    try {
+      this.#slot = findSlot(this.#module, this.#options.name, this.source)
+      this.#isSlotKnown = true
+    } catch (cause) {
+      const isGone = cause instanceof KeysError && cause.code === 'ERR_KEYS_NOT_FOUND'
+      throw isGone ? Fault.tokenNotPresent() : cause
     }
   }
 
